@@ -20,7 +20,7 @@ _HOME = {
     "list_models": "carkinetics.library",
     "load_fit": "carkinetics.inference",
     "load_model": "carkinetics.library",
-    "nca": "carkinetics.nca",
+    "observed_quantities": "carkinetics.nca",
     "plot_association": "carkinetics.plotting",
     "plot_cd4_cd8_at_peak": "carkinetics.plotting",
     "plot_exposure": "carkinetics.plotting",
