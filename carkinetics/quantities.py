@@ -1,0 +1,63 @@
+"""Quantities of a curve: what they are called, what they mean, and how they are computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+_UNITS = {"level": "{unit}", "time": "day", "area": "{unit}*day", "probability": ""}
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A number computed from a curve or from samples, and what has to be said about it.
+
+    Parameters
+    ----------
+    name : str
+        Name in tables, such as ``"cmax"``.
+    label : str
+        Name in figures, such as ``"Cmax"``.
+    kind : str
+        Kind of unit: ``"level"``, ``"time"``, ``"area"`` or ``"probability"``.
+    cdisc : str
+        CDISC PPTESTCD, empty where the standard has none.
+    definition, source : str
+        What the number is, in one sentence, and where the definition comes from.
+    compute : callable
+        The function registered.
+    """
+
+    name: str
+    label: str
+    kind: str
+    cdisc: str
+    definition: str
+    source: str
+    compute: Callable[..., Any]
+
+    def unit(self, level_unit: str) -> str:
+        """Give the unit of the quantity for levels in `level_unit`."""
+        return _UNITS[self.kind].format(unit=level_unit)
+
+
+def register(registry: MutableMapping[str, Quantity], **facts: str) -> Callable[[Any], Any]:
+    """Enter the decorated function into a registry of quantities, under its own name.
+
+    Parameters
+    ----------
+    registry : dict
+        Name to `Quantity`.
+    **facts : str
+        The fields of `Quantity`; ``name`` is the function's unless given.
+    """
+    if facts["kind"] not in _UNITS:
+        raise KeyError(f"kind {facts['kind']!r} is not one of {sorted(_UNITS)}")
+
+    def enter(compute: Any) -> Any:
+        entry = Quantity(**({"name": compute.__name__} | facts), compute=compute)
+        registry[entry.name] = entry
+        return compute
+
+    return enter

@@ -1,0 +1,251 @@
+"""Quantities from samples: checked against closed forms, hand calculation and other software."""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from carkinetics.errors import DataError
+from carkinetics.nca import (
+    OBSERVED,
+    Profile,
+    Rules,
+    auc,
+    clast,
+    cmax,
+    mean_level,
+    segment_areas,
+    terminal_slope,
+    tlast,
+    tmax,
+)
+
+LINEAR = Rules(interpolation="linear")
+
+
+def stein(day: np.ndarray) -> np.ndarray:
+    """Evaluate the curve of A-05: Cmax 100, Tmax 14, doubling 1 d, alpha .2, F_B .01, beta .01."""
+    day = np.asarray(day, float)
+    tail = 99 * np.exp(-0.2 * (day - 14)) + np.exp(-0.01 * (day - 14))
+    return np.where(day <= 14, 100 * 2.0 ** (day - 14), tail)
+
+
+def test_exponential_decline_has_its_exact_area():
+    """A-01, closed form 100/0.1 (1 - exp(-2.8)); the linear rule by hand."""
+    day = np.arange(0, 29, 7.0)
+    profile = Profile(day, 100 * np.exp(-0.1 * day))
+    assert auc(profile).value == pytest.approx(939.1899374, rel=1e-9)
+    assert auc(profile).value == pytest.approx(1000 * -np.expm1(-2.8), rel=1e-12)
+    assert auc(profile, LINEAR).value == pytest.approx(977.2306, abs=5e-5)
+
+
+@pytest.mark.parametrize("rules", [Rules(), LINEAR])
+def test_triangle_has_its_area_under_both_rules(rules):
+    """A-02, geometry."""
+    assert auc(Profile([0, 14, 28], [0.0, 100.0, 0.0]), rules).value == 1400.0
+
+
+def test_theophylline_subject_1_agrees_with_noncompart_and_pknca():
+    """A-03, values published for NonCompart and PKNCA, recomputed for the reference set."""
+    folder = os.environ.get("CARKINETICS_REAL_DATA")
+    if folder is None:
+        pytest.skip("CARKINETICS_REAL_DATA is not set")
+    with (Path(folder) / "reference_sets" / "Theoph.csv").open(encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["Subject"] == "1"]
+    profile = Profile([float(r["Time"]) for r in rows], [float(r["conc"]) for r in rows])
+    last = profile.day[-1]
+    slope = terminal_slope(profile.day[profile.day > 1.12], profile.level[profile.day > 1.12])
+    log_down = auc(profile, Rules(), 0.0, last).value
+    assert (cmax(profile).value, tmax(profile).value) == (10.5, 1.12)
+    assert auc(profile, LINEAR, 0.0, last).value == pytest.approx(148.92305, rel=1e-6)
+    assert log_down == pytest.approx(147.2347485, rel=1e-6)
+    assert slope.n == 3
+    assert slope.rate == pytest.approx(0.048456997, rel=1e-6)
+    assert np.log(2) / slope.rate == pytest.approx(14.304378, rel=1e-6)
+    assert log_down + clast(profile).value / slope.rate == pytest.approx(214.92363, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("level", "rules", "end", "expected"),
+    [
+        ([0, 1, 1], Rules(), 2, 1.5),
+        ([0, 1, 0], Rules(), 1, 0.5),
+        ([0, 1, 0], Rules(), 2, 1.0),
+        ([0, 2, 0, 1, 2, 1], Rules(interpolation="linear", blq="zero"), 5, 5.5),
+        ([0, 2, 0, 1, 2, 1], Rules(blq="zero"), 5, 4 + 1 / np.log(2)),
+        ([0, 2, 0, 1, 2, 1, 0, 0], LINEAR, 5, 7.0),
+        ([0, 2, 0, 1, 2, 1, 0, 0], Rules(), 5, 6.8281),
+        ([0, 2, 0, 1, 2, 1, 0, 0], LINEAR, 7, 7.5),
+    ],
+)
+def test_small_cases_agree_with_pknca(level, rules, end, expected):
+    """A-04, from the tests of PKNCA 0.12; zeros there are samples below the limit here."""
+    level = np.array(level, float)
+    profile = Profile(np.arange(level.size), level, level == 0, 0.1)
+    assert auc(profile, rules, 0.0, end).value == pytest.approx(expected, abs=2e-5)
+
+
+def test_terminal_slope_agrees_with_pknca():
+    """A-04, PKNCA 0.12: half-lives 1.000346 with and 1.000577 without the first point."""
+    day, level = np.arange(4.0), np.array([1, 0.5, 0.25, 0.1251])
+    assert terminal_slope(day, level).rate == pytest.approx(0.6929073, rel=1e-6)
+    assert np.log(2) / terminal_slope(day[1:], level[1:]).rate == pytest.approx(1.000577, rel=1e-6)
+
+
+def test_dense_samples_of_the_stein_curve_give_its_area():
+    """A-05, closed form 622.2238940; the linear rise costs less than 1e-4 at 1,000 points."""
+    day = np.union1d(np.linspace(0, 28, 1000), 14.0)
+    profile = Profile(day, stein(day))
+    assert auc(profile).value == pytest.approx(622.2238940, rel=1e-4)
+    assert tmax(profile).value == 14.0
+
+
+def test_window_that_ends_between_samples_is_closed_on_the_falling_line():
+    """A-07, 40 * 2^(-1/3) = 31.748 on day 28."""
+    profile = Profile([0, 27, 30], [0.0, 40.0, 20.0])
+    to_27 = auc(profile, Rules(), 0.0, 27.0).value
+    last_day = (40 - 40 * 2 ** (-1 / 3)) / (np.log(2) / 3)
+    assert auc(profile).value - to_27 == pytest.approx(last_day, rel=1e-9)
+    exact = Profile([0, 27, 28], [0.0, 40.0, 40 * 2 ** (-1 / 3)])
+    assert auc(profile).value == pytest.approx(auc(exact).value, rel=1e-12)
+
+
+def test_area_is_missing_with_a_reason_when_two_points_follow_the_peak():
+    """A-08."""
+    measured = auc(Profile([3, 7, 14, 17, 21], [1, 20, 100, 60, 30.0]))
+    assert np.isnan(measured.value)
+    assert "day 21" in measured.reason
+    assert "2 points" in measured.reason
+
+
+def test_area_is_extrapolated_along_an_admissible_slope():
+    """By hand: decline of 0.4 per day from 100 on day 10; area to day 28 in closed form."""
+    day = np.array([10.0, 13, 16, 19])
+    profile = Profile(day, 100 * np.exp(-0.4 * (day - 10)))
+    measured = auc(profile)
+    assert measured.value == pytest.approx(500 + 250 * -np.expm1(-0.4 * 18), rel=1e-12)
+    extra = 250 * (np.exp(-3.6) - np.exp(-7.2))
+    assert measured.flags["auc_extrap_pct"] == pytest.approx(100 * extra / measured.value)
+
+
+def test_extrapolation_stops_at_the_limit():
+    """By hand: the same decline meets a limit of 1 on day 10 + ln(100)/0.4 = 21.5."""
+    day = np.array([10.0, 13, 16, 19])
+    profile = Profile(day, 100 * np.exp(-0.4 * (day - 10)), None, 1.0)
+    assert auc(profile).value == pytest.approx(500 + 250 * 0.99, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("level", "reason"),
+    [
+        ([100, 90, 81, 73, 65.0], "half-lives"),
+        ([100, 20, 70, 15, 40.0], "R-squared"),
+        ([100, 40, 50, 60, 70.0], "none declines"),
+    ],
+)
+def test_area_is_missing_when_the_slope_is_poor(level, reason):
+    """The limits are those of the rules: 3 points, adjusted R-squared .80, 1.5 half-lives."""
+    measured = auc(Profile([10, 12, 14, 16, 18], level))
+    assert np.isnan(measured.value)
+    assert reason in measured.reason
+
+
+def test_area_is_missing_when_too_much_would_be_extrapolated():
+    """By hand: decline of 0.18 per day; exp(-1.17) = 31 % of the area lies after day 6.5."""
+    day = np.array([0, 0.5, 3.5, 6.5])
+    measured = auc(Profile(day, 100 * np.exp(-0.18 * day)))
+    assert np.isnan(measured.value)
+    assert "extrapolated" in measured.reason
+    share = (np.exp(-1.17) - np.exp(-5.04)) / -np.expm1(-5.04)
+    assert measured.flags["auc_extrap_pct"] == pytest.approx(100 * share)
+
+
+def test_last_sample_below_the_limit_completes_the_area():
+    """By hand: triangle 14 * 100 / 2, then straight to 0 on day 21, nothing afterwards."""
+    measured = auc(Profile([14, 21], [100.0, np.nan], [False, True], 0.5))
+    assert measured.value == 700 + 350
+    assert measured.flags["auc_closed_by_blq"]
+
+
+def test_profile_below_the_limit_has_a_censored_peak_and_no_area():
+    """A-09."""
+    profile = Profile([3, 7, 28], [np.nan] * 3, [True] * 3, [0.5, 0.5, 0.8])
+    peak = cmax(profile)
+    assert np.isnan(peak.value)
+    assert peak.reason == "all samples below the LLOQ"
+    assert peak.flags["observed_cmax_below"] == 0.8
+    for quantity in (tmax, clast, tlast):
+        assert np.isnan(quantity(profile).value)
+        assert quantity(profile).reason == peak.reason
+    assert auc(profile).value == 0.0
+    assert auc(profile).flags["auc_all_blq"]
+
+
+def test_samples_below_a_limit_that_is_not_given_are_refused():
+    """A-10; one unit per assay is checked where the cohort is read."""
+    with pytest.raises(DataError, match="State the LLOQ"):
+        Profile([3, 7], [np.nan, 4.0], [True, False])
+
+
+def test_every_fault_of_a_profile_is_named_at_once():
+    with pytest.raises(DataError) as caught:
+        Profile([-1, 7, 7], [1.0, -2.0, np.inf])
+    assert len(caught.value.faults) == 4
+
+
+def test_unknown_rule_is_refused_with_the_choices():
+    with pytest.raises(DataError, match="lin_up_log_down"):
+        Rules(interpolation="cubic")
+
+
+@pytest.mark.parametrize("name", [*OBSERVED, "auc"])
+def test_levels_and_areas_scale_with_the_unit(name):
+    """A-11; days do not."""
+    compute = auc if name == "auc" else OBSERVED[name].compute
+    day, level = np.array([3, 7, 14, 21, 30]), np.array([0.1, 20, 100, 30, 4.0])
+    below = np.array([True, False, False, False, False])
+    per_ul = compute(Profile(day, level, below, 0.5)).value
+    per_ml = compute(Profile(day, 1000 * level, below, 500.0)).value
+    factor = 1.0 if name in ("tmax", "tlast") else 1000.0
+    assert per_ml == pytest.approx(factor * per_ul, rel=1e-12)
+
+
+@pytest.mark.parametrize("at", [5.0, 12.5, 20.0, 25.0])
+def test_sample_on_the_interpolated_line_leaves_the_area_unchanged(at):
+    """A-11."""
+    day, level = np.array([0, 7, 14, 21, 30.0]), np.array([0, 20, 100, 30, 4.0])
+    i = np.searchsorted(day, at)
+    share = (at - day[i - 1]) / (day[i] - day[i - 1])
+    rises = level[i] >= level[i - 1]
+    straight = level[i - 1] + share * (level[i] - level[i - 1])
+    new = straight if rises else level[i - 1] * (level[i] / level[i - 1]) ** share
+    more = Profile(np.insert(day, i, at), np.insert(level, i, new))
+    assert auc(more).value == pytest.approx(auc(Profile(day, level)).value, rel=1e-12)
+
+
+def test_almost_equal_levels_keep_their_digits():
+    """By hand: the area tends to the rectangle."""
+    area = segment_areas([0, 1], [1.0, 1.0 - 1e-13], "lin_up_log_down")
+    assert area[0] == pytest.approx(1.0, rel=1e-12)
+
+
+def test_peak_is_flagged_at_the_edge_and_when_alone():
+    edge = cmax(Profile([3, 7, 14], [1.0, 5.0, 20.0])).flags
+    assert edge["cmax_boundary"]
+    assert edge["cmax_single_point"]
+    inside = cmax(Profile([3, 7, 10, 14], [1.0, 5.0, 20.0, 8.0])).flags
+    assert not inside["cmax_boundary"]
+    assert inside["n_samples_tmax"] == 3
+
+
+def test_first_of_equal_peaks_counts():
+    assert tmax(Profile([3, 7, 10], [1.0, 5.0, 5.0])).value == 7
+
+
+def test_mean_level_needs_no_extrapolation():
+    """By hand: triangle of 14 days and 100 at its top."""
+    assert mean_level(Profile([0, 14], [0.0, 100.0])).value == 50.0
