@@ -62,7 +62,7 @@ def segment_areas(day: np.ndarray, level: np.ndarray, interpolation: str) -> np.
     day, level = np.asarray(day, float), np.asarray(level, float)
     width, before, after = np.diff(day), level[:-1], level[1:]
     area = width * (before + after) / 2
-    falls = (0 < after) & (after < before) & (interpolation == "lin_up_log_down")
+    falls = (after > 0) & (after < before) & (interpolation == "lin_up_log_down")
     # c2 * expm1(x) / x keeps its digits where the two levels are almost equal.
     log_ratio = np.log(before[falls] / after[falls])
     area[falls] = width[falls] * after[falls] * np.expm1(log_ratio) / log_ratio

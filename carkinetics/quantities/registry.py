@@ -1,4 +1,4 @@
-"""Quantities of a curve: what they are called, what they mean, and how they are computed."""
+"""What a quantity is: its name, its meaning and the function that computes it."""
 
 from __future__ import annotations
 
