@@ -7,8 +7,10 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from carkinetics.cohort import read_cohort, synthetic_cohort
 from carkinetics.errors import DataError
 from carkinetics.nca import (
     OBSERVED,
@@ -18,13 +20,28 @@ from carkinetics.nca import (
     clast,
     cmax,
     mean_level,
+    observed_quantities,
     segment_areas,
+    subset_at_peak,
     terminal_slope,
     tlast,
     tmax,
 )
 
+REFERENCE = Path(__file__).parent / "reference"
 LINEAR = Rules(interpolation="linear")
+
+
+@pytest.fixture(scope="module")
+def cohort():
+    return synthetic_cohort()
+
+
+@pytest.fixture(scope="module")
+def published():
+    """Exposures that came with the synthetic cohort, computed apart from this package."""
+    table = pd.read_csv(REFERENCE / "virtual_cd22_nca.csv", comment="#")
+    return table.set_index("patient_id")
 
 
 def stein(day: np.ndarray) -> np.ndarray:
@@ -249,3 +266,88 @@ def test_first_of_equal_peaks_counts():
 def test_mean_level_needs_no_extrapolation():
     """By hand: triangle of 14 days and 100 at its top."""
     assert mean_level(Profile([0, 14], [0.0, 100.0])).value == 50.0
+
+
+@pytest.mark.parametrize("rules", [Rules(), Rules(blq="zero")])
+def test_all_16_exposures_of_the_synthetic_cohort_are_reproduced(cohort, published, rules):
+    """The file sets samples below the limit to 0 and stops at day 28.
+
+    The default rules give the same, since every patient has a sample on day 28 and none has a
+    sample below the limit between quantifiable ones.
+    """
+    table = observed_quantities(cohort, rules=rules).set_index("patient")
+    assert len(table) == 16
+    assert (table["unit"] == "cells/uL").all()
+    for ours, theirs in [("cmax", "peak_total"), ("tmax", "tmax"), ("tlast", "tlast")]:
+        expected = published[theirs].reindex(table.index)
+        assert table[f"observed_{ours}"].to_numpy() == pytest.approx(expected, abs=1e-9)
+    expected = published["auc0_28"].reindex(table.index)
+    assert table["observed_auc_0_28"].to_numpy() == pytest.approx(expected, abs=5.1e-4)
+    assert (table.filter(like="_reason") == "").all(axis=None)
+
+
+def test_qpcr_peaks_of_the_synthetic_cohort_are_reproduced(cohort, published):
+    table = observed_quantities(cohort, assay="qpcr", quantities=["cmax", "tmax"])
+    expected = published.reindex(table["patient"])
+    assert table["observed_cmax"].to_numpy() == pytest.approx(expected["qpcr_peak"], abs=0.051)
+    assert table["observed_tmax"].to_numpy() == pytest.approx(expected["qpcr_tmax"])
+
+
+def test_median_day_of_the_peak_is_14(cohort):
+    """S-16, published."""
+    assert observed_quantities(cohort)["observed_tmax"].median() == 14
+
+
+def test_medians_of_cd8_and_cd4_at_the_peak_are_98_and_9(cohort, published):
+    """S-17, published; patient by patient against the file of the cohort."""
+    table = subset_at_peak(cohort)
+    expected = published.reindex(table["patient"])
+    assert table["CD8"].to_numpy() == pytest.approx(expected["peak_cd8"])
+    assert table["CD4"].to_numpy() == pytest.approx(expected["peak_cd4"])
+    assert round(table["CD8"].median(), 1) == 98.0
+    assert round(table["CD4"].median(), 1) == 9.0
+
+
+def test_own_peak_is_never_below_the_level_at_the_peak_of_the_total(cohort):
+    own, total = subset_at_peak(cohort, at="own_peak"), subset_at_peak(cohort)
+    for name in ("CD4", "CD8"):
+        assert (own[name] >= total[name]).all()
+        observed = observed_quantities(cohort, cell_type=name)["observed_cmax"]
+        assert own[name].to_list() == observed.to_list()
+
+
+def test_subset_counts_as_below_the_limit_where_its_total_does(cohort):
+    """The limit of 0.5 stands on the total rows only."""
+    flow = cohort.levels.query("assay == 'flow' and cell_type == 'total'")
+    below = flow.groupby("patient")["below_lloq"].sum()
+    table = observed_quantities(cohort, cell_type="CD8").set_index("patient")
+    assert table["n_blq"].to_dict() == below.to_dict()
+
+
+def test_patient_without_samples_has_a_row_with_the_reason(tmp_path):
+    levels = "patient,day,assay,cell_type,level,unit,lloq\n"
+    levels += "A,7,flow,total,10,cells/uL,1\nA,28,flow,total,5,cells/uL,1\n"
+    (tmp_path / "levels.csv").write_text(levels)
+    (tmp_path / "patients.csv").write_text("patient,age\nA,50\nB,60\n")
+    table = observed_quantities(read_cohort(tmp_path / "levels.csv", tmp_path / "patients.csv"))
+    assert table["patient"].to_list() == ["A", "B"]
+    assert table["observed_cmax_reason"].to_list() == ["", "no samples"]
+    assert table["observed_auc_0_28"].isna().to_list() == [False, True]
+
+
+def test_baseline_samples_are_left_out(tmp_path):
+    levels = "patient,day,assay,cell_type,level,unit,lloq\n"
+    levels += "A,-1,flow,total,90,cells/uL,1\nA,7,flow,total,10,cells/uL,1\n"
+    (tmp_path / "levels.csv").write_text(levels)
+    table = observed_quantities(read_cohort(tmp_path / "levels.csv"))
+    assert table["observed_cmax"].to_list() == [10.0]
+    assert table["n_samples"].to_list() == [1]
+
+
+def test_unknown_names_are_refused_with_the_choices(cohort):
+    with pytest.raises(DataError, match="mean_level"):
+        observed_quantities(cohort, quantities=["peak"])
+    with pytest.raises(DataError, match="no samples"):
+        observed_quantities(cohort, assay="qpcr", cell_type="CD4")
+    with pytest.raises(DataError, match="own_peak"):
+        subset_at_peak(cohort, at="peak")
