@@ -1,0 +1,17 @@
+"""Equation text -> checked nodes -> SymPy; the only reader of math text in the package."""
+
+from carkinetics.equations.functions import NUMERIC, hill, logistic, softplus
+from carkinetics.equations.reading import Expression, Node, read_constant, read_expression
+from carkinetics.equations.symbolic import to_sympy
+
+__all__ = [
+    "NUMERIC",
+    "Expression",
+    "Node",
+    "hill",
+    "logistic",
+    "read_constant",
+    "read_expression",
+    "softplus",
+    "to_sympy",
+]

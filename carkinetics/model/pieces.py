@@ -1,0 +1,176 @@
+"""Read priors, observed assays, latent units and claims of a model file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from carkinetics.equations.reading import EquationFault, point_at, read_constant
+from carkinetics.errors import ModelFileError
+from carkinetics.model.parts import Claim, Observed, Parameter
+from carkinetics.model.schema import ModelFile, ParameterTable, did_you_mean
+from carkinetics.model.sheet import Sheet, read_unit
+from carkinetics.priors import Prior
+from carkinetics.units import parse_unit, same_unit
+
+
+def read_parameters(sheet: Sheet) -> dict[str, Parameter]:
+    """Read all parameters; faults are noted on the sheet."""
+    return {name: _parameter(sheet, name, t) for name, t in sheet.file.parameters.items()}
+
+
+def _parameter(sheet: Sheet, name: str, table: ParameterTable) -> Parameter:
+    where = f"parameters.{name}"
+    _check_parameter(sheet, where, table)
+    return Parameter(
+        name=name,
+        unit=table.unit,
+        label=table.label,
+        source=table.source,
+        standing=table.standing,
+        group=table.group or "location",
+        priors=_priors(sheet, f"{where}.prior", table.prior),
+        omegas=_priors(sheet, f"{where}.omega", table.omega),
+        values=table.value or {},
+        vary=table.vary,
+        over=table.over is not None,
+        omega_value=table.omega_value,
+    )
+
+
+def _check_parameter(sheet: Sheet, where: str, table: ParameterTable) -> None:
+    if table.prior is None and table.value is None:
+        sheet.fault(where, "needs a prior, or a value if it is fixed")
+    if table.prior is None and table.value is not None and "" not in table.value:
+        sheet.fault(f"{where}.value", "a fixed value is one number for every latent unit")
+    if (table.vary is None) != (table.omega is None):
+        sheet.fault(where, 'vary = "patient" and omega belong together; one of them is missing')
+    if table.vary and table.prior is None:
+        sheet.fault(where, "a fixed value cannot vary between patients; give it a prior")
+    unit = sheet.declared[where.split(".", 1)[1]].unit if where[11:] in sheet.declared else None
+    has_level = unit is not None and "level" in unit._units
+    if has_level and table.prior is not None and "" in table.prior:
+        listed = ", ".join(observed.unit for observed in sheet.file.observed.values())
+        sheet.fault(
+            f"{where}.prior",
+            "has the unit of the latent level, so its prior depends on the assay",
+            f"Write a table with one prior per latent unit ({listed}).",
+        )
+
+
+def _priors(sheet: Sheet, where: str, texts: Mapping[str, str] | None) -> dict[str, Prior]:
+    found = {}
+    for key, text in (texts or {}).items():
+        place = f"{where}.{key}" if key else where
+        prior = read_prior(sheet, place, text)
+        if prior is not None:
+            found[key] = prior
+        if key:
+            _check_latent(sheet, place, key)
+    return found
+
+
+def read_prior(sheet: Sheet, where: str, text: str) -> Prior | None:
+    """Read a prior; note the fault where it is none."""
+    try:
+        return Prior.parse(text)
+    except ModelFileError as error:
+        sheet.fault(where, error.faults[0].what)
+        return None
+
+
+def _check_latent(sheet: Sheet, where: str, key: str) -> None:
+    known = [observed.unit for observed in sheet.file.observed.values()]
+    if key not in known:
+        sheet.fault(where, f"'{key}' is the unit of no assay{did_you_mean(key, known)}")
+
+
+def read_observed(sheet: Sheet) -> dict[str, Observed]:
+    """Read all observed assays; faults are noted on the sheet."""
+    found = {}
+    for name, table in sheet.file.observed.items():
+        read_unit(sheet, f"observed.{name}", table.unit)
+        sigma = read_prior(sheet, f"observed.{name}.sigma", table.sigma)
+        if sigma is not None and sigma.transform != "identity":
+            sheet.fault(f"observed.{name}.sigma", "an SD needs a halfnormal or gamma prior")
+        found[name] = Observed(
+            assay=name,
+            unit=table.unit,
+            is_=table.is_,
+            link=table.link,
+            over=table.over is not None,
+            error=table.error,
+            sigma=sigma or Prior("halfnormal", (1.0,)),
+            label=table.label,
+        )
+    return found
+
+
+def latent_units(sheet: Sheet) -> tuple[str, ...]:
+    """Return the units of assays for which every prior that depends on the unit exists."""
+    keyed = [
+        list(table)
+        for parameter in sheet.file.parameters.values()
+        for table in (parameter.prior, parameter.omega)
+        if table is not None and "" not in table
+    ]
+    if not keyed:
+        own = (table.unit for table in sheet.file.observed.values() if table.is_ is not None)
+        return tuple(dict.fromkeys(own))
+    units = tuple(unit for unit in keyed[0] if all(unit in keys for keys in keyed))
+    if not units:
+        sheet.fault("parameters", "no latent unit has all its priors; complete the tables by unit")
+    return units
+
+
+def check_derived(sheet: Sheet) -> None:
+    """Note faults of [derived] and [published]."""
+    solution = sheet.file.solution
+    for name, table in sheet.file.derived.items():
+        where = f"derived.{name}"
+        if (table.is_ is None) == (table.of is None):
+            sheet.fault(where, "needs either 'is' or 'of'")
+        if table.of is None:
+            continue
+        if solution is None or getattr(solution, table.of) is None:
+            sheet.fault(where, f"[solution] has no '{table.of}'")
+        if (table.of in ("level", "auc")) != (table.at is not None):
+            sheet.fault(where, "'at', the day, belongs to level and auc only")
+        wanted = {"auc": "level*day", "tmax": "day"}.get(table.of, "level")
+        if not same_unit(read_unit(sheet, where, table.unit), parse_unit(wanted)):
+            sheet.fault(where, f"has unit [{wanted}], declared [{table.unit}]")
+    known = list(_claimable(sheet.file))
+    for name, claim in sheet.file.published.items():
+        where = f"published.{name[:80]}"
+        if name not in known:
+            sheet.fault(where, f"[derived] has no '{name[:80]}'{did_you_mean(name, known)}")
+        try:
+            tolerance(claim.within, claim.value)
+        except EquationFault as fault:
+            sheet.fault(f"{where}.within", f"{fault.what}\n{point_at(claim.within, fault.place)}")
+
+
+def _claimable(file: ModelFile) -> Iterator[str]:
+    for name, table in file.derived.items():
+        if table.over is None:
+            yield name
+        else:
+            yield from (f"{name}[{cell}]" for cell in (*file.subsets.cell_type, "total"))
+
+
+def tolerance(within: str, value: float) -> float:
+    """Return the largest difference that ``"2%"`` or ``"0.01"`` allows."""
+    share = within.strip().endswith("%")
+    size = read_constant(within.strip().removesuffix("%"))
+    return size / 100 * abs(value) if share else size
+
+
+def check_claims(file: ModelFile, derived: Mapping[str, tuple[float, str]]) -> Iterator[Claim]:
+    """Put every published number next to the one the model gives."""
+    for name, claim in file.published.items():
+        if name in derived:
+            computed, unit = derived[name]
+            allowed = tolerance(claim.within, claim.value)
+            within = claim.within.strip()
+            yield Claim(
+                name, unit, claim.value, allowed, within, computed, claim.source, claim.standing
+            )
