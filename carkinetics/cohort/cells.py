@@ -38,9 +38,9 @@ class Cells:
         code = self.codes[position]
         return "" if code < 0 else str(self.labels[code])
 
-    def each(self, look: Callable[[str], object], missing: object, dtype: object) -> np.ndarray:
+    def each(self, look: Callable[[str], object], missing: object, dtype: type) -> np.ndarray:
         """Look every different text up once; shape (n_rows,)."""
-        values = np.empty(len(self.labels) + 1, dtype=dtype)
+        values: np.ndarray = np.empty(len(self.labels) + 1, dtype=dtype)
         for place, label in enumerate(self.labels):
             values[place] = look(str(label))
         values[-1] = missing
@@ -77,7 +77,7 @@ def _text(value: object) -> str:
 
 
 def number(text: str) -> float:
-    """The number a text says, NaN where it says none."""
+    """Read the number a text says, NaN where it says none."""
     try:
         return float(text) if "_" not in text else np.nan
     except ValueError:
@@ -129,7 +129,7 @@ def below_limit(text: str) -> float | None:
 
 
 def why_no_number(text: str) -> str:
-    """What to do about a text that stands where a number should."""
+    """Say what to do about a text that stands where a number should."""
     if _DECIMAL_COMMA.fullmatch(text):
         return f"Write a decimal point: {text.replace(',', '.')}."
     if text.lower() in {"nd", "n.d.", "not detected", "not done", "undetectable", "negative"}:

@@ -10,7 +10,7 @@ from functools import cached_property
 
 import pandas as pd
 
-from carkinetics.cohort.notices import Notice, derived_notices
+from carkinetics.cohort.notices import DERIVED_KINDS, Notice, derived_notices
 from carkinetics.errors import DataError, Fault
 
 _CELL_TYPES = ("CD4", "CD8", "total")
@@ -53,6 +53,7 @@ class Cohort:
     notices: tuple[Notice, ...] = field(default=())
 
     def __post_init__(self) -> None:
+        """Copy both tables, so that a caller who changes theirs does not change ours."""
         object.__setattr__(self, "levels", self.levels.copy())
         object.__setattr__(self, "patients", self.patients.copy())
 
@@ -70,7 +71,7 @@ class Cohort:
     def data_hash(self) -> str:
         """SHA-256 of both tables as CSV; lines of files do not count."""
         digest = hashlib.sha256()
-        for table in (self.levels.drop(columns="row"), self.patients):
+        for table in (self.levels.drop(columns="row", errors="ignore"), self.patients):
             digest.update(table.to_csv(index=False, lineterminator="\n").encode())
         return digest.hexdigest()
 
@@ -125,12 +126,12 @@ class Cohort:
         levels = self.levels[self.levels["patient"].isin(wanted)].reset_index(drop=True)
         table = self.patients[self.patients["patient"].isin(wanted)].reset_index(drop=True)
         derived = derived_notices(levels, table)
-        recomputed = {item.kind for item in derived_notices(self.levels, self.patients)}
-        kept = [_narrow(item, wanted) for item in self.notices if item.kind not in recomputed]
+        kept = [_narrow(item, wanted) for item in self.notices if item.kind not in DERIVED_KINDS]
         notices = (*(item for item in kept if item is not None), *derived)
         return replace(self, levels=levels, patients=table, notices=notices)
 
     def __repr__(self) -> str:
+        """Describe the cohort in a few lines."""
         from carkinetics.cohort.display import as_text
 
         return as_text(self)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from carkinetics.cohort.faults import FaultList
 from carkinetics.cohort.tables import Table
@@ -79,20 +80,18 @@ _PATIENT_ALIASES = {
 
 
 def bare(name: object) -> str:
-    """Letters and digits of a name in lower case: ``"Cell-Type"`` -> ``"celltype"``."""
+    """Keep letters and digits of a name in lower case: ``"Cell-Type"`` -> ``"celltype"``."""
     return re.sub(r"[^a-z0-9]", "", str(name).replace("µ", "u").replace("μ", "u").lower())
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Suggestion ending a sentence, empty where nothing known is close."""
+    """Suggest a known name, to end a sentence with; "" where none is close."""
     by_bare = {bare(name): name for name in known}
     close = difflib.get_close_matches(bare(word), by_bare, n=1, cutoff=0.6)
     return f"; did you mean {by_bare[close[0]]!r}?" if close else ""
 
 
-def name_columns(
-    table: Table, kind: str, columns: Mapping[str, str], faults: FaultList
-) -> Table:
+def name_columns(table: Table, kind: str, columns: Mapping[str, str], faults: FaultList) -> Table:
     """Rename the columns of a table to ours.
 
     Parameters
@@ -126,12 +125,11 @@ def name_columns(
     for name in missing:
         faults.add("missing column", _missing(table, name, given))
     frame = table.frame.set_axis([new.get(name, name) for name in given], axis=1)
-    return Table(table.file, frame, table.rows)
+    # Columns that stand twice are reported above; the first is checked further.
+    return replace(table, frame=frame.loc[:, ~frame.columns.duplicated()])
 
 
-def check_mapping(
-    columns: Mapping[str, str], tables: Iterable[Table], faults: FaultList
-) -> None:
+def check_mapping(columns: Mapping[str, str], tables: Iterable[Table], faults: FaultList) -> None:
     """Report entries of `columns` that name a column no table has, or an unknown target."""
     present = [str(name) for table in tables for name in table.frame.columns]
     known = sorted({*LEVEL_COLUMNS, *PATIENT_COLUMNS})
@@ -149,7 +147,7 @@ def check_mapping(
 def _first_match(
     given: list[str], target: str, aliases: Iterable[str], taken: Mapping[str, str]
 ) -> list[str]:
-    """Columns that carry the target's own name, else those that carry one of its aliases."""
+    """Find columns that carry the target's own name, else those that carry one of its aliases."""
     free = [name for name in given if name not in taken]
     exact = [name for name in free if name == target]
     if exact:

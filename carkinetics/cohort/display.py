@@ -11,18 +11,19 @@ if TYPE_CHECKING:
     from carkinetics.cohort.cohort import Cohort
 
 SYNTHETIC = "SYNTHETIC, not patient data"
-_EVENTS = {"ttp": ("ttp_day", "progressed"), "pfs": ("pfs_day", "pfs_event"), "os": ("os_day", "died")}
+_EVENTS = {
+    "ttp": ("ttp_day", "progressed"),
+    "pfs": ("pfs_day", "pfs_event"),
+    "os": ("os_day", "died"),
+}
 
 
 def as_text(cohort: Cohort) -> str:
     """Compact description of a cohort."""
     lines = [headline(cohort)]
     table = sample_table(cohort)
-    if len(table):
-        lines.append(_indented(table.to_string(index=False)))
-    outcomes = outcome_table(cohort)
-    if len(outcomes):
-        lines.append(_indented(outcomes.to_string(index=False, justify="left")))
+    lines += _aligned(table)
+    lines += _aligned(outcome_table(cohort))
     lines.extend(f"  note: {item.text}" for item in cohort.notices)
     return "\n".join(lines)
 
@@ -43,10 +44,8 @@ def headline(cohort: Cohort) -> str:
     """Name, size and days of a cohort, with the mark of a synthetic one."""
     mark = f" [{SYNTHETIC}]" if cohort.synthetic else ""
     days = cohort.levels["day"]
-    return (
-        f"Cohort {cohort.name}{mark}: {cohort.n_patients} patients, {len(days)} levels, "
-        f"days {days.min():g} to {days.max():g}"
-    )
+    span = f", days {days.min():g} to {days.max():g}" if len(days) else ""
+    return f"Cohort {cohort.name}{mark}: {cohort.n_patients} patients, {len(days)} levels{span}"
 
 
 def sample_table(cohort: Cohort) -> pd.DataFrame:
@@ -55,7 +54,7 @@ def sample_table(cohort: Cohort) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns assay, cell type, unit, samples, patients, below LLOQ, LLOQ ("split of the total"
+        Columns assay, cell type, unit, samples, patients, below LLOQ, LLOQ ("split of total"
         for CD4 and CD8 rows without one), before infusion.
     """
     rows = []
@@ -79,7 +78,7 @@ def _limits(part: pd.DataFrame) -> str:
     limits = part["lloq"].dropna()
     if limits.empty:
         split = part["cell_type"].iloc[0] != "total"
-        return "none (split of the total)" if split else "none"
+        return "split of total" if split else "none"
     low, high = limits.min(), limits.max()
     return f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
 
@@ -109,5 +108,14 @@ def outcome_table(cohort: Cohort) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["outcome", "patients", "values"])
 
 
-def _indented(text: str) -> str:
-    return "\n".join(f"  {line}" for line in text.splitlines())
+def _aligned(table: pd.DataFrame) -> list[str]:
+    """Lines of a table, header first; text to the left, numbers to the right."""
+    if not len(table):
+        return []
+    columns = []
+    for name in table.columns:
+        cells = [name, *(str(value) for value in table[name])]
+        width = max(len(cell) for cell in cells)
+        right = pd.api.types.is_numeric_dtype(table[name].dtype)
+        columns.append([cell.rjust(width) if right else cell.ljust(width) for cell in cells])
+    return ["  " + "  ".join(line).rstrip() for line in zip(*columns, strict=True)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -16,6 +16,7 @@ class FaultList:
     """Faults in the order found, each with its kind."""
 
     def __init__(self) -> None:
+        """Start with no fault."""
         self._faults: list[tuple[str, Fault]] = []
 
     def __len__(self) -> int:
@@ -25,9 +26,12 @@ class FaultList:
         """Add one fault."""
         self._faults.append((kind, fault))
 
-    def add_rows(
-        self, kind: str, positions: np.ndarray, fault_at: Callable[[int], Fault]
-    ) -> None:
+    def extend(self, other: FaultList, but_not: Iterable[str] = ()) -> None:
+        """Add the faults of another list, those of some sections left out."""
+        left_out = set(but_not)
+        self._faults += [item for item in other._faults if item[1].section not in left_out]
+
+    def add_rows(self, kind: str, positions: np.ndarray, fault_at: Callable[[int], Fault]) -> None:
         """Add one fault per position (row of a table, from 0), up to a bound per kind."""
         for position in positions[:_NAMED_PER_KIND]:
             self.add(kind, fault_at(int(position)))
@@ -46,8 +50,8 @@ class FaultList:
                 ),
             )
 
-    def __iter__(self) -> Iterable[Fault]:
-        """One of each kind first, then the second of each kind, and so on.
+    def __iter__(self) -> Iterator[Fault]:
+        """Yield one of each kind first, then the second of each kind, and so on.
 
         A message shows ten faults; in this order it shows as many kinds as it can.
         """

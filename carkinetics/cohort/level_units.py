@@ -21,7 +21,9 @@ _FLOW = {
     "10^6cells/l": 1.0,
     "10^9cells/l": 1e3,
 }
-_COPIES = re.compile(r"(?:copies|copy)/(?P<amount>\d+(?:\.\d+)?)?(?P<mass>ng|ug)(?:g?dna|genomicdna)?")
+_COPIES = re.compile(
+    r"(?:copies|copy)/(?P<amount>\d+(?:\.\d+)?)?(?P<mass>ng|ug)(?:g?dna|genomicdna)?"
+)
 _PERCENT = re.compile(r"%(?:of)?(?:cd3\+?|t|tcells|cd3\+?tcells)")
 
 ACCEPTED = {
@@ -59,7 +61,7 @@ def parse_unit(text: str, assay: str) -> LevelUnit | None:
     20.0
     """
     word = re.sub(r"\s", "", text.replace("µ", "u").replace("μ", "u").lower())
-    word = word.replace("³", "3").replace("per", "/").replace("×", "").replace("⁶", "^6")
+    word = word.replace("³", "3").replace("per", "/").replace("\u00d7", "").replace("⁶", "^6")
     if assay == "flow":
         if _PERCENT.fullmatch(word):
             return LevelUnit(PERCENT_OF_CD3, 0.01, percent_of_cd3=True)
@@ -72,7 +74,7 @@ def parse_unit(text: str, assay: str) -> LevelUnit | None:
 
 
 def why_unknown(text: str, assay: str) -> str:
-    """What to do about a unit that is not known."""
+    """Say what to do about a unit that is not known."""
     if text.strip() == "%" and assay == "flow":
         return "Say of what: '% of CD3', with a column cd3_per_ul."
     other = "qpcr" if assay == "flow" else "flow"

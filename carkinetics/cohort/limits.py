@@ -1,4 +1,4 @@
-"""Units, limits of quantification and the split of the flow total into CD4 and CD8."""
+"""Limits of quantification: which samples are below, and which cannot be decided."""
 
 from __future__ import annotations
 
@@ -7,39 +7,32 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from carkinetics.cohort.cells import number
+from carkinetics.cohort.columns import did_you_mean
 from carkinetics.cohort.faults import FaultList
-from carkinetics.cohort.level_table import Places
 from carkinetics.cohort.level_units import UNIT_OF
 from carkinetics.cohort.notices import Notice, notice
+from carkinetics.cohort.places import Places
+from carkinetics.errors import Fault
 
 KEY = ["patient", "day", "assay", "cell_type"]
-_SAMPLE = ["patient", "day"]
 
 
-def convert_units(samples: pd.DataFrame, places: Places, faults: FaultList) -> pd.DataFrame:
-    """Bring level and limit to cells/uL or copies/ug.
-
-    A percentage of CD3 cells is multiplied by the CD3 count of the same row, its limit too.
-    """
-    percent = samples["percent_of_cd3"].to_numpy()
-    cd3 = samples["cd3_per_ul"].to_numpy()
-    over = percent & (samples["level"].to_numpy() > 100)
-    fault = places.fault("level", "a percentage above 100", "Correct the level or its unit.")
-    faults.add_rows("percentage", np.flatnonzero(over), fault)
-    without = percent & ~(cd3 > 0)
-    fault = places.fault(
-        "cd3_per_ul",
-        "a level in % of CD3 needs the CD3 cells/uL of the same draw",
-        "Give cd3_per_ul (above 0), or the level in cells/uL, or leave the row out.",
-    )
-    faults.add_rows("no CD3 count", np.flatnonzero(without), fault)
-    factor = samples["factor"].to_numpy() * np.where(percent, cd3, 1.0)
-    # A factor of 1 leaves the number exactly as it was read.
-    return samples.assign(
-        level=samples["level"] * factor,
-        lloq=samples["lloq"] * factor,
-        unit=samples["assay"].map(UNIT_OF),
-    )
+def stated_limits(lloq: Mapping[str, float] | None, faults: FaultList) -> dict[str, float]:
+    """Check the limits a user states for samples without one."""
+    checked = {}
+    for assay, limit in dict(lloq or {}).items():
+        value = number(str(limit))
+        if assay not in UNIT_OF:
+            what = f"unknown assay {assay!r}{did_you_mean(str(assay), UNIT_OF)}"
+        elif not (np.isfinite(value) and value > 0):
+            what = f"the limit of {assay} is {limit!r}, not a number above 0"
+        else:
+            checked[assay] = value
+            continue
+        remedy = "Write for instance lloq={'flow': 0.5} (cells/uL; copies/ug for qpcr)."
+        faults.add("lloq", Fault("argument lloq", what, remedy, section="lloq"))
+    return checked
 
 
 def check_duplicates(samples: pd.DataFrame, places: Places, faults: FaultList) -> None:
@@ -54,8 +47,9 @@ def check_duplicates(samples: pd.DataFrame, places: Places, faults: FaultList) -
     first_row = dict(zip(codes[first], samples["row"].loc[codes.index[first]], strict=True))
     fault = places.fault(
         "day",
-        lambda i: f"a second {samples['cell_type'][i]} level; the first is in row "
-        f"{first_row[codes[i]]}",
+        lambda i: (
+            f"a second {samples['cell_type'][i]} level; the first is in row {first_row[codes[i]]}"
+        ),
         "Keep one of the two (their mean, for replicates), or give the days with decimals.",
     )
     faults.add_rows("duplicate sample", again, fault)
@@ -96,8 +90,8 @@ def apply_limits(
         )
         faults.add_rows("not flagged", np.flatnonzero(quiet & ~from_user), fault)
     notices = [
-        notice("limit_stated", samples[from_user], "samples have the LLOQ stated on reading"),
-        notice("flagged_on_reading", samples[quiet], "samples were flagged below LLOQ on reading"),
+        notice("limit_stated", samples[from_user], "LLOQ stated on reading"),
+        notice("flagged_on_reading", samples[quiet], "flagged below LLOQ on reading"),
     ]
     done = samples.assign(lloq=lloq, below_lloq=flagged | quiet)
     return done, [item for item in notices if item.count]

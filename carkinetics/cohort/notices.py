@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+
+# Kinds that follow from the two tables, and are found anew in a part of a cohort.
+DERIVED_KINDS = frozenset(
+    {
+        "baseline_samples",
+        "all_below_lloq",
+        "single_sample",
+        "no_samples",
+        "without_levels",
+        "after_follow_up",
+        "contradictory_outcomes",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -30,20 +44,21 @@ class Notice:
     text: str
 
     def __str__(self) -> str:
+        """Return the sentence."""
         return self.text
 
 
 def notice(kind: str, rows: pd.DataFrame, text: str) -> Notice:
-    """Notice about samples: the count is that of the rows."""
+    """Make a notice about samples; its count is theirs."""
     patients = tuple(sorted(rows["patient"].unique()))
-    return Notice(kind, len(rows), patients, f"{len(rows)} {text} ({named(patients)})")
+    size = f"{_counted(len(rows), 'sample')} of {_counted(len(patients), 'patient')}"
+    return Notice(kind, len(rows), patients, f"{text}: {size} ({named(patients)})")
 
 
-def about_patients(kind: str, patients: object, text: str) -> Notice:
-    """Notice about patients: the count is theirs."""
-    ids = tuple(sorted(str(patient) for patient in patients))
-    word = "patient" if len(ids) == 1 else "patients"
-    return Notice(kind, len(ids), ids, f"{len(ids)} {word} {text}: {named(ids)}")
+def about_patients(kind: str, patients: Iterable[str], text: str) -> Notice:
+    """Make a notice about patients; its count is theirs."""
+    ids = tuple(sorted(patients))
+    return Notice(kind, len(ids), ids, f"{text}: {_counted(len(ids), 'patient')} ({named(ids)})")
 
 
 def named(patients: tuple[str, ...], most: int = 5) -> str:
@@ -53,46 +68,42 @@ def named(patients: tuple[str, ...], most: int = 5) -> str:
     return f"{shown} and {rest} more" if rest > 0 else shown
 
 
+def _counted(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
 def derived_notices(levels: pd.DataFrame, patients: pd.DataFrame) -> tuple[Notice, ...]:
-    """Notices that follow from the two tables alone."""
-    found = [
-        *_about_samples(levels),
-        *_about_outcomes(patients),
-    ]
+    """Find what follows from the two tables of a cohort alone."""
+    found = [*_about_samples(levels), *_about_outcomes(patients)]
+    silent = set(patients["patient"]) - set(levels["patient"].unique())
+    found.append(about_patients("without_levels", silent, "without any level"))
     if "os_day" in patients.columns:
-        last = levels["patient"].map(patients.set_index("patient")["os_day"])
-        after = levels[levels["day"] > last.astype(float)]
-        found.append(notice("after_follow_up", after, "samples lie after the last day of follow-up"))
+        last = patients.set_index("patient")["os_day"].astype(float)
+        after = levels[levels["day"] > levels["patient"].map(last)]
+        found.append(notice("after_follow_up", after, "levels after the last day of follow-up"))
     return tuple(item for item in found if item.count)
 
 
 def _about_samples(levels: pd.DataFrame) -> list[Notice]:
-    found = [notice("baseline_samples", levels[levels["baseline"]], "samples before infusion, kept but not fitted")]
-    used = levels[~levels["baseline"]]
-    whole = used[used["cell_type"] == "total"]
-    everyone = set(levels["patient"])
+    before = levels[levels["baseline"]]
+    found = [notice("baseline_samples", before, "levels before infusion, kept but not fitted")]
+    whole = levels[~levels["baseline"] & (levels["cell_type"] == "total")]
+    everyone = set(levels["patient"].unique())
     for assay in levels["assay"].unique():
         here = whole[whole["assay"] == assay].groupby("patient", sort=False)["below_lloq"]
         silent, counts = here.all(), here.size()
-        found.append(
-            about_patients(
-                "all_below_lloq",
-                silent.index[silent.to_numpy()],
-                f"with every {assay} sample below LLOQ",
-            )
-        )
-        found.append(
-            about_patients(
-                "single_sample", counts.index[counts.to_numpy() == 1], f"with one {assay} sample"
-            )
-        )
-        found.append(
-            about_patients("no_samples", everyone - set(counts.index), f"without {assay} samples")
-        )
+        by_kind = {
+            ("all_below_lloq", f"every {assay} total below LLOQ"): silent.index[silent.to_numpy()],
+            ("single_sample", f"one {assay} total only"): counts.index[counts.to_numpy() == 1],
+            ("no_samples", f"no {assay} total to fit"): everyone - set(counts.index),
+        }
+        found += [about_patients(kind, ids, text) for (kind, text), ids in by_kind.items()]
     return found
 
 
 def _about_outcomes(patients: pd.DataFrame) -> list[Notice]:
+    """Find outcomes that contradict each other; which one is wrong, only the user knows."""
+
     def column(name: str) -> np.ndarray:
         if name not in patients.columns:
             return np.full(len(patients), np.nan)
@@ -100,13 +111,14 @@ def _about_outcomes(patients: pd.DataFrame) -> list[Notice]:
 
     onset, grade = column("crs_onset_day"), column("crs_grade")
     day, syndrome = column("iec_hs_day"), column("iec_hs")
+    ttp, pfs, end = column("ttp_day"), column("pfs_day"), column("os_day")
     rules = {
-        "have a day of CRS onset but no CRS grade above 0": ~np.isnan(onset) & ~(grade > 0),
-        "have a day of IEC-HS but no IEC-HS": ~np.isnan(day) & ~(syndrome > 0),
-        "progressed after their last day of follow-up": column("ttp_day") > column("os_day"),
-        "have PFS longer than OS": column("pfs_day") > column("os_day"),
-        "have PFS longer than the time to progression": (column("progressed") == 1)
-        & (column("pfs_day") > column("ttp_day")),
+        "day of CRS onset but no CRS grade above 0": ~np.isnan(onset) & ~(grade > 0),
+        "day of IEC-HS but IEC-HS is not true": ~np.isnan(day) & ~(syndrome > 0),
+        "time to progression longer than overall survival": ttp > end,
+        "progression-free survival longer than overall survival": pfs > end,
+        "progression before the end of progression-free survival": (column("progressed") == 1)
+        & (pfs > ttp),
     }
     return [
         about_patients("contradictory_outcomes", patients["patient"][mask], text)

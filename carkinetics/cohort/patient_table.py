@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import re
 
 import numpy as np
 import pandas as pd
 
-from carkinetics.cohort.cells import Cells, booleans_of, cells_of, numbers_of, why_no_number
+from carkinetics.cohort.cells import Cells, cells_of, numbers_of
 from carkinetics.cohort.faults import FaultList
+from carkinetics.cohort.places import Places
 from carkinetics.cohort.ranges import check_ranges
+from carkinetics.cohort.readings import read_flags, read_numbers
 from carkinetics.cohort.tables import Table
-from carkinetics.errors import Fault
 
 NUMBERS = (
     "ttp_day",
@@ -25,38 +25,12 @@ NUMBERS = (
     "product_cd4_share",
     "dose",
 )
-BOOLEANS = ("progressed", "pfs_event", "died", "iec_hs")
+FLAGS = ("progressed", "pfs_event", "died", "iec_hs", "synthetic")
 GRADES = ("crs_grade", "icans_grade")
 # Day of follow-up -> whether the event happened on it.
 EVENT_OF = {"ttp_day": "progressed", "pfs_day": "pfs_event", "os_day": "died"}
-
-
-@dataclass(frozen=True)
-class PatientPlaces:
-    """Where the rows of a table of patients stand, for messages."""
-
-    table: Table
-    patient: Cells
-
-    def fault(
-        self, section: str, what: str | Callable[[int], str], remedy: str | Callable[[int], str]
-    ) -> Callable[[int], Fault]:
-        """Return a function that writes the fault of a row, given its position."""
-
-        def write(position: int) -> Fault:
-            row, patient = int(self.table.rows[position]), self.patient.at(position)
-            named = f"patient {patient}" if patient else "no patient"
-            return Fault(
-                f"{self.table.file}, row {row} ({named})",
-                what if isinstance(what, str) else what(position),
-                remedy if isinstance(remedy, str) else remedy(position),
-                file=self.table.file,
-                section=section,
-                patient=patient or None,
-                row=row,
-            )
-
-        return write
+# Codes such as center 007 are names, not numbers.
+_CODE = re.compile(r"0\d+")
 
 
 def patient_columns(table: Table, faults: FaultList) -> pd.DataFrame | None:
@@ -65,57 +39,31 @@ def patient_columns(table: Table, faults: FaultList) -> pd.DataFrame | None:
     Returns
     -------
     patients : pandas.DataFrame
-        One row per patient: our columns with nullable types, then the covariates in their order.
+        One row per patient in the order of the file: our columns with nullable types (grades are
+        still floats here), and the covariates.
     """
-    frame = table.frame
-    if "patient" not in frame.columns:
-        return None
+    missing = [name for name in ("patient",) if name not in table.frame.columns]
+    frame = table.frame.assign(**dict.fromkeys(missing, np.nan))
     cells = cells_of(frame["patient"])
-    places = PatientPlaces(table, cells)
-    columns: dict[str, object] = {"patient": cells.each(str, "", object)}
+    places = Places(table, cells)
+    found = FaultList()
+    columns = {}
     for name in frame.columns:
         if name in NUMBERS:
-            columns[name] = _numbers(name, frame[name], places, faults)
-        elif name in BOOLEANS:
-            columns[name] = _booleans(name, frame[name], places, faults)
-        elif name == "response":
+            columns[name] = read_numbers(name, frame[name], places, found)
+        elif name in FLAGS:
+            flags = pd.Series(read_flags(name, frame[name], places, found))
+            columns[name] = (flags == 1).astype("boolean").mask(flags < 0)
+        elif name in ("patient", "response"):
             columns[name] = _texts(cells_of(frame[name]))
-        elif name != "patient":
-            columns[name] = _covariate(frame[name])
+        else:
+            columns[name] = _covariate(frame[name]) if table.is_text else frame[name]
     patients = pd.DataFrame(columns)
-    _check_patients(patients, cells, places, faults)
-    check_ranges(patients, places, faults)
-    _check_events(patients, places, faults)
-    for name in set(GRADES) & set(columns):
-        if len(faults) == 0:
-            patients[name] = patients[name].astype("Int64")
-    return patients
-
-
-def _numbers(
-    name: str, column: pd.Series, places: PatientPlaces, faults: FaultList
-) -> np.ndarray:
-    values, wrong, cells = numbers_of(column)
-    if cells is not None and wrong.any():
-        fault = places.fault(
-            name,
-            lambda i: f"{name} is {cells.at(i)!r}, not a number",
-            lambda i: why_no_number(cells.at(i)),
-        )
-        faults.add_rows(f"text in {name}", np.flatnonzero(wrong), fault)
-    return values
-
-
-def _booleans(
-    name: str, column: pd.Series, places: PatientPlaces, faults: FaultList
-) -> pd.Series:
-    values, wrong, cells = booleans_of(column)
-    remedy = "Write 1 (yes) or 0 (no); leave it empty where unknown."
-    if name == "iec_hs":
-        remedy += " A grade of IEC-HS is a covariate: give it another name."
-    fault = places.fault(name, lambda i: f"{name} is {cells.at(i)!r}, neither yes nor no", remedy)
-    faults.add_rows(f"{name} unclear", np.flatnonzero(wrong), fault)
-    return pd.Series(values == 1, dtype="boolean").mask(values < 0)
+    _check_patients(cells, places, found)
+    check_ranges(patients, places, found)
+    _check_events(frame, places, found)
+    faults.extend(found, but_not=missing)
+    return None if missing else patients.astype({"patient": object})
 
 
 def _texts(cells: Cells) -> pd.Series:
@@ -123,58 +71,48 @@ def _texts(cells: Cells) -> pd.Series:
 
 
 def _covariate(column: pd.Series) -> pd.Series:
-    """Keep a covariate as it is; text of a file becomes whole numbers or numbers if all are."""
-    if not isinstance(column.dtype, pd.CategoricalDtype):
-        return column
+    """Find the kind of a column of text: whole numbers, numbers, or text as it is."""
     values, wrong, cells = numbers_of(column)
-    if cells is None or wrong.any() or cells.missing.all():
-        return _texts(cells) if cells is not None else column
-    whole = [str(label).lstrip("+-").isdigit() for label in cells.labels]
-    if not all(whole):
+    if cells is None:
+        return column
+    labels = [str(label) for label in cells.labels]
+    if not labels or wrong.any() or any(_CODE.fullmatch(label) for label in labels):
+        return _texts(cells)
+    if not all(label.lstrip("+-").isdigit() for label in labels):
         return pd.Series(values)
-    if np.isnan(values).any():
-        return pd.Series(values).astype("Int64")
-    return pd.Series(values.astype(np.int64))
+    return pd.Series(values).astype("Int64" if cells.missing.any() else np.int64)
 
 
-def _check_patients(
-    patients: pd.DataFrame, cells: Cells, places: PatientPlaces, faults: FaultList
-) -> None:
+def _check_patients(cells: Cells, places: Places, faults: FaultList) -> None:
+    """Every row has a patient, and no patient has two."""
     fault = places.fault("patient", "has no patient", "Give the patient, or remove the row.")
     faults.add_rows("no patient", np.flatnonzero(cells.missing), fault)
-    again = patients["patient"].duplicated().to_numpy() & ~cells.missing
-    first = dict(zip(patients["patient"][::-1], places.table.rows[::-1], strict=True))
+    first: dict[int, int] = {}
+    for code, row in zip(cells.codes, places.table.rows, strict=True):
+        first.setdefault(int(code), int(row))
+    again = pd.Series(cells.codes).duplicated().to_numpy() & ~cells.missing
     fault = places.fault(
         "patient",
-        lambda i: f"a second row of this patient; the first is row {first[cells.at(i)]}",
+        lambda i: f"a second row of this patient; the first is row {first[int(cells.codes[i])]}",
         "Keep one row per patient.",
     )
     faults.add_rows("duplicate patient", np.flatnonzero(again), fault)
 
 
-def _check_events(patients: pd.DataFrame, places: PatientPlaces, faults: FaultList) -> None:
-    """A time without its event, or an event without its time, cannot be used."""
+def _check_events(frame: pd.DataFrame, places: Places, faults: FaultList) -> None:
+    """Report a time without its event and an event without its time: neither can be used."""
     for day, event in EVENT_OF.items():
-        here = [name for name in (day, event) if name in patients.columns]
-        if not here:
-            continue
+        here = [name for name in (day, event) if name in frame.columns]
         if len(here) == 1:
             lacking = event if here[0] == day else day
             what = f"column {here[0]!r} needs column {lacking!r}"
-            faults.add(
-                "missing column",
-                Fault(
-                    f"{places.table.file}, header",
-                    what,
-                    f"Add {lacking!r}, or remove {here[0]!r}.",
-                    file=places.table.file,
-                    section=lacking,
-                ),
-            )
+            remedy = f"Add {lacking!r}, or leave {here[0]!r} out."
+            faults.add("missing column", places.header_fault(lacking, what, remedy))
+        if len(here) < 2:
             continue
-        known, said = patients[day].notna().to_numpy(), patients[event].notna().to_numpy()
+        no_day, no_event = cells_of(frame[day]).missing, cells_of(frame[event]).missing
         remedy = "Give both (the event is 0 where follow-up ended without it), or neither."
         fault = places.fault(day, f"{event} is given but {day} is not", remedy)
-        faults.add_rows(f"{event} without day", np.flatnonzero(said & ~known), fault)
+        faults.add_rows(f"{event} without day", np.flatnonzero(no_day & ~no_event), fault)
         fault = places.fault(event, f"{day} is given but {event} is not", remedy)
-        faults.add_rows(f"{day} without event", np.flatnonzero(known & ~said), fault)
+        faults.add_rows(f"{day} without event", np.flatnonzero(no_event & ~no_day), fault)

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol
-
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
 from carkinetics.cohort.faults import FaultList
-from carkinetics.errors import Fault
-
-
-class RowPlaces(Protocol):
-    """Writes the fault of a row, given its position."""
-
-    def fault(self, section: str, what: Any, remedy: Any) -> Callable[[int], Fault]:
-        """Return a function of the row's position."""
-
+from carkinetics.cohort.places import Places
 
 _GE = pa.Check.ge(0, name="ge", error="is negative")
 _GT = pa.Check.gt(0, name="gt", error="is not above 0")
@@ -66,7 +55,7 @@ _REMEDIES = {
 }
 
 
-def check_ranges(frame: pd.DataFrame, places: RowPlaces, faults: FaultList) -> None:
+def check_ranges(frame: pd.DataFrame, places: Places, faults: FaultList) -> None:
     """Report numbers of a table (columns already numbers) outside their range."""
     schema = _LEVELS if "level" in frame.columns else _PATIENTS
     try:
@@ -81,7 +70,7 @@ def _add(
     check: str,
     index: pd.Series,
     frame: pd.DataFrame,
-    places: RowPlaces,
+    places: Places,
     faults: FaultList,
 ) -> None:
     rule = next((rule for rule in _RULES if rule.error == check), None)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from carkinetics.cohort.cohort import Cohort
-from carkinetics.cohort.columns import LEVEL_COLUMNS, bare, check_mapping, name_columns
+from carkinetics.cohort.columns import LEVEL_COLUMNS, check_mapping, name_columns
+from carkinetics.cohort.conversion import convert_units
 from carkinetics.cohort.faults import FaultList
-from carkinetics.cohort.level_table import level_columns, stated_limits
-from carkinetics.cohort.limits import KEY, apply_limits, check_duplicates, convert_units
+from carkinetics.cohort.level_table import level_columns
+from carkinetics.cohort.limits import KEY, apply_limits, check_duplicates, stated_limits
 from carkinetics.cohort.notices import Notice, about_patients, derived_notices
-from carkinetics.cohort.patient_table import patient_columns
+from carkinetics.cohort.patient_table import GRADES, patient_columns
 from carkinetics.cohort.tables import Table, load_table
 from carkinetics.cohort.totals import add_totals
 from carkinetics.errors import Fault
@@ -63,7 +63,7 @@ def read_cohort(
     columns : mapping of str to str, optional
         Your column names -> ours, for both tables. Common names such as USUBJID are known.
     flag_below_lloq : bool
-        Flag levels below their LLOQ that carry no flag, rather than refuse them.
+        Flag levels below their LLOQ that are not flagged, rather than refuse them.
     lloq : mapping of str to float, optional
         Limit in cells/uL or copies/ug of samples that have none, such as ``{"flow": 0.5}``; those
         below it are flagged. CD4 and CD8 flow rows stay the split of the total.
@@ -133,12 +133,9 @@ def _read_patients(
 
 
 def _ignored(table: Table) -> list[Notice]:
-    """Columns of the levels that mean nothing to us, with the one that may have been meant."""
+    """Name the columns of the levels that mean nothing to us: one may be misspelled."""
     extra = [str(name) for name in table.frame.columns if name not in LEVEL_COLUMNS]
-    extra = [name for name in extra if bare(name)]
-    if not extra:
-        return []
-    text = f"{len(extra)} columns of {table.file} are not used: {', '.join(extra)}"
+    text = f"columns of {table.file} not used: {', '.join(extra)}"
     return [Notice("columns_not_used", len(extra), (), text)]
 
 
@@ -147,22 +144,18 @@ def _synthetic(
 ) -> bool:
     """Whether the tables say they are synthetic; a mix would lose the mark, so it is refused."""
     marks = []
-    if samples is not None:
-        marks.append(samples["synthetic"].to_numpy())
-    if people is not None and "synthetic" in people.columns:
-        values = pd.to_numeric(people["synthetic"], errors="coerce")
-        marks.append(values.fillna(-1).to_numpy(dtype=float))
-    every = np.concatenate([np.asarray(mark, dtype=float) for mark in marks]) if marks else []
-    some = bool(np.any(np.asarray(every) == 1))
-    if some and any(np.any(mark == 1) and not np.all(mark == 1) for mark in marks):
+    for table in (samples, people):
+        if table is not None and "synthetic" in table.columns:
+            marks.append(table["synthetic"].fillna(False).to_numpy(dtype=float) == 1)
+    if samples is not None and bool((samples["synthetic"] < 0).all()):
+        # The table of levels says nothing: the table of patients speaks for both.
+        marks = marks[1:]
+    marked = any(bool(mark.any()) for mark in marks)
+    if marked and not all(bool(mark.all()) for mark in marks):
         what = "some rows are marked synthetic and others are not"
         remedy = "Keep synthetic and real patients in cohorts of their own."
         faults.add("synthetic", Fault("column synthetic", what, remedy, section="synthetic"))
-    if some and np.any(np.asarray(every) == 0):
-        what = "rows with synthetic = 1 and with synthetic = 0"
-        remedy = "Keep synthetic and real patients in cohorts of their own."
-        faults.add("synthetic", Fault("column synthetic", what, remedy, section="synthetic"))
-    return some
+    return marked
 
 
 def _assemble(
@@ -174,27 +167,35 @@ def _assemble(
 ) -> Cohort:
     """Sort both tables, give every patient a row, and count what is unusual."""
     samples = samples.assign(baseline=samples["day"] < 0)
-    levels = samples.sort_values([*KEY], ignore_index=True)[_CANONICAL]
-    measured = set(levels["patient"].unique())
+    levels = samples.sort_values(KEY, ignore_index=True)[_CANONICAL]
+    measured = levels["patient"].unique()
     if people is None:
-        people = pd.DataFrame({"patient": sorted(measured)})
-        lacking: set[str] = set()
+        people = pd.DataFrame({"patient": measured})
     else:
-        lacking = measured - set(people["patient"])
-        notices = [
-            *notices,
-            about_patients("without_outcomes", lacking, "without a row in the patient table"),
-            about_patients(
-                "without_levels", set(people["patient"]) - measured, "without any level"
-            ),
-        ]
-    if lacking:
-        people = pd.concat(
-            [people, pd.DataFrame({"patient": sorted(lacking)})], ignore_index=True
-        )
+        lacking = sorted(set(measured) - set(people["patient"]))
+        notices.append(about_patients("without_outcomes", lacking, "without outcome row"))
+        people = _with_rows(people, lacking)
     people = people.sort_values("patient", ignore_index=True)
+    text = {"patient": str}
+    levels, people = levels.astype(text), people.astype(text)
     found = [item for item in notices if item.count]
     return Cohort(levels, people, name, synthetic, (*found, *derived_notices(levels, people)))
+
+
+def _with_rows(people: pd.DataFrame, lacking: list[str]) -> pd.DataFrame:
+    """Add rows with nothing but the patient; whole numbers and yes/no keep their kind."""
+    kinds = {name: "Int64" for name in GRADES if name in people.columns}
+    if lacking:
+        for name, dtype in people.dtypes.items():
+            if pd.api.types.is_bool_dtype(dtype):
+                kinds[name] = "boolean"
+            elif pd.api.types.is_integer_dtype(dtype):
+                kinds[name] = "Int64"
+    people = people.astype(kinds)
+    if not lacking:
+        return people
+    rows = pd.DataFrame({"patient": lacking}).reindex(columns=people.columns)
+    return pd.concat([people, rows.astype(people.dtypes.to_dict())], ignore_index=True)
 
 
 def _name_of(source: object) -> str:

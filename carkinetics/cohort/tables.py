@@ -28,11 +28,14 @@ class Table:
     rows : numpy.ndarray, shape (n_rows,)
         Line of each row in the file, from 1, comment lines counted. The rows of a DataFrame are
         counted as if it were written to a file: the first has row 2.
+    is_text : bool
+        Whether the cells are text, so that the kind of each column must be found.
     """
 
     file: str
     frame: pd.DataFrame
     rows: np.ndarray
+    is_text: bool = False
 
 
 def load_table(source: object, kind: str, faults: FaultList) -> Table | None:
@@ -41,6 +44,11 @@ def load_table(source: object, kind: str, faults: FaultList) -> Table | None:
         name = f"{kind} table"
         if source.empty:
             faults.add("empty", _file_fault(name, "has no rows", f"Pass a {kind} table with rows."))
+            return None
+        if not source.columns.is_unique:
+            twice = sorted({str(column) for column in source.columns[source.columns.duplicated()]})
+            what = f"column names stand twice: {', '.join(repr(column) for column in twice)}"
+            faults.add("header", _file_fault(name, what, "Give each column a name of its own."))
             return None
         rows = np.arange(2, len(source) + 2)
         return Table(name, source.reset_index(drop=True), rows)
@@ -116,11 +124,11 @@ def _parse(file: str, text: str, faults: FaultList) -> Table | None:
         io.StringIO("\n".join(body)), dtype="category", keep_default_na=False, na_filter=False
     )
     frame.columns = [str(name).strip() for name in frame.columns]
-    return Table(file, frame, rows[1:])
+    return Table(file, frame, rows[1:], is_text=True)
 
 
 def _header_fault(file: str, header: str, row: int) -> Fault | None:
-    """What is wrong with the header: another delimiter, or a name that stands twice."""
+    """Say what is wrong with the header: another delimiter, or a name that stands twice."""
     for delimiter, word in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
         if header.count(delimiter) > header.count(","):
             what = f"columns are separated by {word}, not by commas"
@@ -139,7 +147,7 @@ def _header_fault(file: str, header: str, row: int) -> Fault | None:
 
 
 def _fields(body: Sequence[str], numbers: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Number of fields of each record, header first, and the line on which each begins."""
+    """Count the fields of each record, header first, and find the line on which it begins."""
     if not any('"' in line for line in body):
         widths = [line.count(",") + 1 for line in body]
         return np.asarray(widths), np.asarray(numbers)

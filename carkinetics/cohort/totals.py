@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from carkinetics.cohort.faults import FaultList
-from carkinetics.cohort.level_table import Places
 from carkinetics.cohort.notices import Notice, notice
+from carkinetics.cohort.places import Places
 
 _DRAW = ["patient", "day"]
 # A total that differs by more than this from CD4 + CD8 is mentioned, not refused: cells that are
@@ -51,12 +51,12 @@ def add_totals(
     faults.add_rows("zero without LLOQ", positions, fault)
     compared = both & (total >= 0)
     notices = [
-        notice("total_computed", added, "flow totals were computed as CD4 + CD8"),
+        notice("total_computed", added, "flow totals computed as CD4 + CD8"),
         _disagreement(samples, four[compared], eight[compared], total[compared]),
         notice(
             "split_incomplete",
             samples.loc[np.maximum(four, eight)[alone]],
-            "CD4 or CD8 flow samples have no partner of the same day and are not used as a split",
+            "CD4 or CD8 flow levels without the other, of no use as a split",
         ),
     ]
     if len(added):
@@ -94,9 +94,10 @@ def _disagreement(
 ) -> Notice:
     level = samples["level"].to_numpy()
     above = ~samples["below_lloq"].to_numpy()[total]
-    differs = above & (np.abs(level[four] + level[eight] - level[total]) > _AGREE_WITHIN * level[total])
+    gap = np.abs(level[four] + level[eight] - level[total])
+    differs = above & (gap > _AGREE_WITHIN * level[total])
     return notice(
         "split_differs",
         samples.loc[total[differs]],
-        "flow totals differ by more than 10 % from CD4 + CD8",
+        "flow totals that differ by more than 10 % from CD4 + CD8",
     )
