@@ -19,9 +19,6 @@ class FaultList:
         """Start with no fault."""
         self._faults: list[tuple[str, Fault]] = []
 
-    def __len__(self) -> int:
-        return len(self._faults)
-
     def add(self, kind: str, fault: Fault) -> None:
         """Add one fault."""
         self._faults.append((kind, fault))

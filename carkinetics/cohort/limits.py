@@ -81,7 +81,8 @@ def apply_limits(
         "Correct the flag, the level or the LLOQ.",
     )
     faults.add_rows("flag against level", np.flatnonzero(flagged & (level > lloq)), fault)
-    quiet = ~flagged & (level < lloq)
+    # A negative level has its own fault.
+    quiet = ~flagged & (level >= 0) & (level < lloq)
     if not flag_below_lloq:
         fault = places.fault(
             "below_lloq",
