@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from carkinetics.equations.reading import EquationFault, point_at, read_constant
+from carkinetics.equations.nodes import EquationFault, point_at
+from carkinetics.equations.reading import read_constant
 from carkinetics.errors import Fault, ModelFileError
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ class Prior:
         if self.family == "gamma":
             return rng.gamma(self.values[0], 1 / self.values[1], size)
         if self.family == "beta":
-            return rng.beta(*self.values, size)
+            return rng.beta(self.values[0], self.values[1], size)
         draws = rng.normal(self.location, self.spread, size)
         if self.family == "halfnormal":
             return np.abs(draws)

@@ -1,7 +1,8 @@
 """Equation text -> checked nodes -> SymPy; the only reader of math text in the package."""
 
 from carkinetics.equations.functions import NUMERIC, hill, logistic, softplus
-from carkinetics.equations.reading import Expression, Node, read_constant, read_expression
+from carkinetics.equations.nodes import Expression, Node
+from carkinetics.equations.reading import read_constant, read_expression
 from carkinetics.equations.symbolic import to_sympy
 
 __all__ = [

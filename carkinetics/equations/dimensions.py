@@ -7,11 +7,11 @@ from fractions import Fraction
 
 import pint
 
-from carkinetics.equations.reading import COMPARISONS, EquationFault, Expression, Node
+from carkinetics.equations.nodes import COMPARISONS, Expression, Node, UnitFault
 from carkinetics.units import format_unit, parse_unit, same_unit, scale_between
 
 # None stands for the unit of a bare zero, which fits every unit.
-Found = pint.Unit | None
+type Found = pint.Unit | None
 _VERBS = {
     "+": "add {0} to {1}",
     "-": "subtract {1} from {0}",
@@ -36,7 +36,7 @@ def unit_of(expression: Expression, units: Mapping[str, Found]) -> Found:
 
     Raises
     ------
-    EquationFault
+    UnitFault
         Where units do not agree.
     """
     return _unit(expression.root, expression, units)
@@ -65,9 +65,9 @@ def _unit(node: Node, text: Expression, units: Mapping[str, Found]) -> Found:
         return _plain(found[0]) ** 0.5
     if node.kind == "hill":
         _alike(node, node.children[:2], found[:2], text)
-        _bare(node.children[2], found[2], "hill", text)
+        _bare(node.children[2], found[2], "hill(...)", text)
         return parse_unit("1")
-    _bare(node.children[0], found[0], node.kind, text)
+    _bare(node.children[0], found[0], f"{node.kind}(...)", text)
     return parse_unit("1")
 
 
@@ -84,16 +84,18 @@ def _alike(node: Node, children: tuple[Node, ...], found: list[Found], text: Exp
     shown = [f"'{text.part(c)}' [{format_unit(u)}]" for c, u in zip(children, found, strict=True)]
     what = _VERBS.get(node.kind, "compare {0} with {1}").format(*shown)
     scale = scale_between(one, other)
-    hint = "" if scale is None else f"; multiply by {scale:g} first"
-    raise EquationFault(f"cannot {what}{hint}", children[0].start)
+    hint = ""
+    if scale is not None:
+        hint = f"; 1 {format_unit(one)} is {scale:g} {format_unit(other)}"
+    raise UnitFault(f"cannot {what}{hint}", children[0].start)
 
 
 def _bare(node: Node, unit: Found, function: str, text: Expression) -> None:
     if unit is None or same_unit(unit, parse_unit("1")):
         return
-    kind = "a ratio" if function == "log" else "a number without unit"
-    raise EquationFault(
-        f"{function}(...) needs {kind}, '{text.part(node)}' has [{format_unit(unit)}]", node.start
+    kind = "a ratio" if function == "log(...)" else "a number without unit"
+    raise UnitFault(
+        f"{function} needs {kind}, '{text.part(node)}' has [{format_unit(unit)}]", node.start
     )
 
 
@@ -104,7 +106,7 @@ def _power(node: Node, found: list[Found], text: Expression) -> Found:
     if same_unit(unit, parse_unit("1")):
         return parse_unit("1")
     if exponent.kind != "number":
-        raise EquationFault(
+        raise UnitFault(
             f"'{text.part(base)}' has [{format_unit(unit)}]; only a number without unit can be "
             "raised to a power that is not a constant",
             base.start,

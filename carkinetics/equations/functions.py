@@ -10,7 +10,7 @@ import numpy as np
 import sympy
 
 
-class logistic(sympy.Function):  # noqa: N801
+class logistic(sympy.Function):
     """The function 1 / (1 + exp(-x)); its derivative is written so that nothing overflows."""
 
     nargs = (1,)
@@ -32,7 +32,7 @@ class logistic(sympy.Function):  # noqa: N801
         return None if x is None or not x.is_Number else 1 / (1 + sympy.exp(-x))
 
 
-class softplus(sympy.Function):  # noqa: N801
+class softplus(sympy.Function):
     """The function log(1 + exp(x)): zero far left, x far right."""
 
     nargs = (1,)
@@ -53,7 +53,7 @@ class softplus(sympy.Function):  # noqa: N801
         return None if x is None or not x.is_Number else sympy.log(1 + sympy.exp(x))
 
 
-class hill(sympy.Function):  # noqa: N801
+class hill(sympy.Function):
     """The function x^n / (k^n + x^n): half at x = k, steeper with n."""
 
     nargs = (3,)

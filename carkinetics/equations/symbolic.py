@@ -7,7 +7,7 @@ from collections.abc import Callable
 import sympy
 
 from carkinetics.equations.functions import hill, logistic, softplus
-from carkinetics.equations.reading import COMPARISONS, EquationFault, Node
+from carkinetics.equations.nodes import COMPARISONS, EquationFault, Node
 
 _LARGEST = 1.7e308
 _LARGEST_EXPONENT = 1000
@@ -75,7 +75,7 @@ def _convert(
     if node.kind == "where":
         return _where(parts, node)
     if node.kind == "**":
-        return _watched(_power(*parts, node), node)
+        return _watched(_power(parts[0], parts[1], node), node)
     return _watched(_FUNCTIONS[node.kind](*parts), node)
 
 

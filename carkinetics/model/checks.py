@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pint
 
 from carkinetics.equations.dimensions import unit_of
-from carkinetics.equations.reading import EquationFault, Expression, Node
+from carkinetics.equations.nodes import EquationFault, Expression, Node, UnitFault
 from carkinetics.model.schema import did_you_mean
 from carkinetics.model.sheet import Declared, Sheet
 from carkinetics.units import format_unit, parse_unit, same_unit
@@ -194,7 +194,7 @@ def _check_unit(sheet: Sheet, section: str, name: str, expression: Expression) -
     # What has the unit of the latent level is seen in the unit of the assay.
     if section == "observed" and same_unit(unit, parse_unit("level")):
         return
-    raise EquationFault(
+    raise UnitFault(
         f"has unit [{format_unit(unit)}], declared [{format_unit(wanted)}]", expression.root.start
     )
 

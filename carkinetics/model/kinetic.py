@@ -85,7 +85,8 @@ class Model:
         Raises
         ------
         ModelFileError
-            With every fault found, each with its place. :class:`UnitError` where all are about units.
+            With every fault found, each with its place; a :class:`UnitError` where all of
+            them are about units.
         """
         tables, faults = read_toml(text)
         file = None
@@ -198,8 +199,7 @@ def _build(
     check_derived(sheet)
     faults = [replace(fault, file=name) for fault in (*faults, *sheet.faults)]
     if faults:
-        about_units = all("unit" in fault.what or "[" in fault.what for fault in sheet.faults)
-        raise (UnitError if about_units and sheet.faults else ModelFileError)(faults)
+        raise (UnitError if sheet.unit_faults == len(faults) else ModelFileError)(faults)
     used = dynamic_names(sheet)
     return cls(
         name=name,

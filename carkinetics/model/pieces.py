@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from carkinetics.equations.reading import EquationFault, point_at, read_constant
+from carkinetics.equations.nodes import EquationFault, point_at
+from carkinetics.equations.reading import read_constant
 from carkinetics.errors import ModelFileError
 from carkinetics.model.parts import Claim, Observed, Parameter
 from carkinetics.model.schema import ModelFile, ParameterTable, did_you_mean
@@ -86,7 +87,7 @@ def _check_latent(sheet: Sheet, where: str, key: str) -> None:
 
 def read_observed(sheet: Sheet) -> dict[str, Observed]:
     """Read all observed assays; faults are noted on the sheet."""
-    found = {}
+    found: dict[str, Observed] = {}
     for name, table in sheet.file.observed.items():
         read_unit(sheet, f"observed.{name}", table.unit)
         sigma = read_prior(sheet, f"observed.{name}.sigma", table.sigma)

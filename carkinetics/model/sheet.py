@@ -8,14 +8,15 @@ from dataclasses import dataclass, field
 
 import pint
 
-from carkinetics.equations.reading import (
+from carkinetics.equations.nodes import (
     TIME,
     EquationFault,
     Expression,
+    UnitFault,
     name_fault,
     point_at,
-    read_expression,
 )
+from carkinetics.equations.reading import read_expression
 from carkinetics.errors import Fault, UnitError
 from carkinetics.model.schema import ModelFile, did_you_mean
 from carkinetics.units import parse_unit
@@ -40,6 +41,7 @@ class Sheet:
     file: ModelFile
     cell_types: tuple[str, ...]
     faults: list[Fault] = field(default_factory=list)
+    unit_faults: int = 0
     declared: dict[str, Declared] = field(default_factory=dict)
     expressions: dict[str, Expression] = field(default_factory=dict)
     # Places of each term's expressions: one, or one per cell type.
@@ -54,6 +56,7 @@ class Sheet:
 
     def fault_at(self, where: str, text: str, found: EquationFault) -> None:
         """Note a fault at a place in an expression."""
+        self.unit_faults += isinstance(found, UnitFault)
         self.fault(where, f"{found.what}\n{point_at(text, found.place)}")
 
     def reached(self, expression: Expression) -> frozenset[str]:
@@ -121,6 +124,7 @@ def read_unit(sheet: Sheet, where: str, text: str) -> pint.Unit:
         return parse_unit(text)
     except UnitError as error:
         sheet.fault(where, str(error))
+        sheet.unit_faults += 1
         return parse_unit("1")
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import sympy
 
-from carkinetics.equations.reading import TIME, EquationFault, Expression, point_at
+from carkinetics.equations.nodes import TIME, EquationFault, Expression, point_at
 from carkinetics.equations.symbolic import number, to_sympy
 from carkinetics.errors import Fault, ModelFileError
 from carkinetics.model.checks import dynamic_names
