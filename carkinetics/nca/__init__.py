@@ -4,6 +4,7 @@ from carkinetics.nca.area import auc, mean_level, segment_areas, terminal_slope
 from carkinetics.nca.peak import clast, cmax, tlast, tmax
 from carkinetics.nca.profile import Measured, Profile, Rules
 from carkinetics.nca.table import OBSERVED, observed_quantities, profiles, subset_at_peak
+from carkinetics.nca.visits import visit_quantiles
 
 __all__ = [
     "OBSERVED",
@@ -21,4 +22,5 @@ __all__ = [
     "terminal_slope",
     "tlast",
     "tmax",
+    "visit_quantiles",
 ]

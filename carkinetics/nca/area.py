@@ -159,8 +159,8 @@ def auc(
 
     Examples
     --------
-    >>> auc(Profile(day=[14, 30], level=[100.0, 50.0])).value.round(3)
-    1890.697
+    >>> round(auc(Profile(day=[14, 30], level=[100.0, 50.0])).value, 3)
+    1749.696
     """
     flags: dict[str, object] = {
         "auc_extrap_pct": 0.0,

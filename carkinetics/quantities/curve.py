@@ -32,8 +32,8 @@ class Curve:
 
     day: np.ndarray
     log_level: np.ndarray
-    slope: np.ndarray | None = None
-    limit: np.ndarray | float = np.nan
+    slope: np.ndarray = None  # type: ignore[assignment]
+    limit: np.ndarray = np.nan  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         day = np.asarray(self.day, dtype=float)
@@ -42,7 +42,9 @@ class Curve:
             raise DataError("a curve needs at least two days, and one level for each")
         if not (np.diff(day, axis=-1) >= 0).all():
             raise DataError("the days of a curve decrease or are not numbers; sort them")
-        given = np.gradient(log_level, day, axis=-1) if self.slope is None else self.slope
+        given = self.slope
+        if given is None:
+            given = np.asarray(np.gradient(log_level, day, axis=-1))
         object.__setattr__(self, "day", day)
         object.__setattr__(self, "log_level", log_level)
         object.__setattr__(self, "slope", np.asarray(given, dtype=float))
