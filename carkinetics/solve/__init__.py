@@ -1,0 +1,1 @@
+"""Solve the kinetic models: generated code, steppers, closed forms, and the PyTensor operation."""

@@ -1,0 +1,86 @@
+"""Closed-form models as PyTensor expressions: no solver, and its oracle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytensor.tensor as pt
+import sympy
+
+from carkinetics.model import System
+
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "exp": pt.exp,
+    "log": pt.log,
+    "logistic": pt.sigmoid,
+    "softplus": pt.softplus,
+    "Abs": pt.abs,
+}
+_RELATIONS = {
+    "StrictLessThan": pt.lt,
+    "LessThan": pt.le,
+    "StrictGreaterThan": pt.gt,
+    "GreaterThan": pt.ge,
+}
+
+
+def closed_form_log_levels(system: System, columns: Sequence[Any], days: np.ndarray) -> Any:
+    """Write the log levels of a closed-form system as a PyTensor expression.
+
+    Parameters
+    ----------
+    system : System
+        A system with ``closed_form`` true.
+    columns : sequence of tensors, shape (row,)
+        Natural-scale parameters, in the order of ``system.parameters``.
+    days : array, shape (row,)
+        Days from the infusion [day].
+
+    Returns
+    -------
+    tensor, shape (row, cell_type)
+        ln level.
+    """
+    values = dict(zip(system.parameter_symbols, columns, strict=True))
+    values[system.time] = pt.as_tensor_variable(np.asarray(days, dtype=float))
+    return pt.stack([to_tensor(_log(level), values) for level in system.levels], axis=1)
+
+
+def to_tensor(expression: sympy.Expr, values: dict[sympy.Symbol, Any]) -> Any:
+    """Translate a SymPy expression into PyTensor, symbol by symbol."""
+    if isinstance(expression, sympy.Symbol):
+        return values[expression]
+    if expression.is_Number or expression.is_NumberSymbol:
+        return pt.constant(float(expression))
+    if isinstance(expression, sympy.Piecewise):
+        return _piecewise(expression, values)
+    arguments = [to_tensor(a, values) for a in expression.args]
+    if isinstance(expression, sympy.Add):
+        return sum(arguments[1:], arguments[0])
+    if isinstance(expression, sympy.Mul):
+        product = arguments[0]
+        for factor in arguments[1:]:
+            product = product * factor
+        return product
+    if isinstance(expression, sympy.Pow):
+        return arguments[0] ** arguments[1]
+    return _FUNCTIONS[type(expression).__name__](*arguments)
+
+
+def _log(level: sympy.Expr) -> sympy.Expr:
+    """Take the logarithm inside the branches: exact for a single exponential, far down too."""
+    if isinstance(level, sympy.Piecewise):
+        return sympy.Piecewise(*((_log(value), condition) for value, condition in level.args))
+    return sympy.expand_log(sympy.log(level), force=True)
+
+
+def _piecewise(expression: sympy.Piecewise, values: dict[sympy.Symbol, Any]) -> Any:
+    branches = list(expression.args)
+    result = to_tensor(branches[-1][0], values)
+    for value, condition in reversed(branches[:-1]):
+        left, right = (to_tensor(a, values) for a in condition.args)
+        chosen = _RELATIONS[type(condition).__name__](left, right)
+        result = pt.switch(chosen, to_tensor(value, values), result)
+    return result

@@ -1,0 +1,192 @@
+"""The solver as a PyTensor operation, with exact gradients, for PyMC and nutpie.
+
+One solve gives value and gradient: the operation has the levels and their Jacobian as outputs,
+its pullback only contracts the Jacobian, and PyTensor merges the two appearances of the same
+operation into one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytensor.tensor as pt
+from pytensor.gradient import disconnected_type
+from pytensor.graph.basic import Apply
+from pytensor.graph.op import Op
+from pytensor.link.numba.dispatch.basic import (
+    numba_njit,
+    register_funcify_default_op_cache_key,
+)
+
+from carkinetics.solve.compiled import DEFAULT_TOLERANCE, MAX_STEPS, CompiledSystem
+
+# Operations are copied and hashed by PyTensor; they carry only the hash of their solver.
+_COMPILED: dict[str, CompiledSystem] = {}
+
+
+class LogLevels(Op):
+    """Natural log of the latent levels of all patients at their listed days.
+
+    Inputs are the parameters, shape (patient, parameter), the row offsets of the patients, shape
+    (patient + 1,), and the days, shape (row,). Outputs are the log levels, shape
+    (row, cell_type), their Jacobian, shape (row, cell_type, parameter), and the solver outcome,
+    shape (patient,): 0 where solved. The rows of a failed patient are zero in both, so that
+    the caller can reject the draw without a NaN reaching the likelihood.
+
+    Parameters
+    ----------
+    source_hash : str
+        Hash of the generated solver.
+    tolerance : float
+        Local error per step.
+    max_steps : int
+        Steps allowed before a solve counts as failed.
+    """
+
+    __props__ = ("max_steps", "source_hash", "tolerance")
+
+    def __init__(self, source_hash: str, tolerance: float, max_steps: int) -> None:
+        self.source_hash = source_hash
+        self.tolerance = tolerance
+        self.max_steps = max_steps
+
+    def make_node(self, params: Any, offsets: Any, days: Any) -> Apply:
+        """Build the node; see the class for the shapes."""
+        inputs = [
+            pt.as_tensor_variable(params, dtype="float64"),
+            pt.as_tensor_variable(offsets, dtype="int64"),
+            pt.as_tensor_variable(days, dtype="float64"),
+        ]
+        return Apply(self, inputs, [pt.dmatrix(), pt.dtensor3(), pt.lvector()])
+
+    def perform(self, node: Apply, inputs: list[Any], outputs: list[Any]) -> None:
+        """Solve in Python mode (PyTensor's own compile modes; nutpie uses the numba form)."""
+        level, jacobian, outcome = _masked_solve(
+            _COMPILED[self.source_hash].solve, *inputs, self.tolerance, self.max_steps
+        )
+        outputs[0][0], outputs[1][0], outputs[2][0] = level, jacobian, outcome
+
+    def pullback(self, inputs: Any, outputs: Any, cotangents: Any) -> list[Any]:
+        """Contract the Jacobian with the gradient of the log levels."""
+        params, offsets, _ = inputs
+        gradient = contract_by_patient(cotangents[0], outputs[1], offsets)
+        return [gradient, disconnected_type(), disconnected_type()]
+
+    def connection_pattern(self, node: Apply) -> list[list[bool]]:
+        """State that only the levels carry gradients, and only to the parameters."""
+        return [[True, False, False], [False] * 3, [False] * 3]
+
+
+class ContractByPatient(Op):
+    """Sum gradient times Jacobian over the rows and cell types of each patient."""
+
+    __props__ = ()
+
+    def make_node(self, gradient: Any, jacobian: Any, offsets: Any) -> Apply:
+        """Build the node; shapes (row, cell_type), (row, cell_type, parameter), (patient + 1,)."""
+        inputs = [
+            pt.as_tensor_variable(gradient, dtype="float64"),
+            pt.as_tensor_variable(jacobian),
+            pt.as_tensor_variable(offsets, dtype="int64"),
+        ]
+        return Apply(self, inputs, [pt.dmatrix()])
+
+    def perform(self, node: Apply, inputs: list[Any], outputs: list[Any]) -> None:
+        """Contract in Python mode."""
+        outputs[0][0] = _contract(*inputs)
+
+
+def log_levels(
+    compiled: CompiledSystem,
+    params: Any,
+    offsets: Any,
+    days: Any,
+    *,
+    tolerance: float = DEFAULT_TOLERANCE,
+    max_steps: int = MAX_STEPS,
+) -> tuple[Any, Any]:
+    """Build the symbolic log levels of all patients at their days.
+
+    Parameters
+    ----------
+    compiled : CompiledSystem
+        Solver of the model.
+    params : tensor, shape (patient, parameter)
+        Natural-scale parameters, columns as ``compiled.parameters``.
+    offsets, days
+        Rows of each patient and their days; see `solve_system`.
+    tolerance, max_steps
+        See `solve_system`.
+
+    Returns
+    -------
+    log_level : tensor, shape (row, cell_type)
+        Zero in the rows of a patient whose solve failed.
+    outcome : tensor of int, shape (patient,)
+        0 where solved.
+    """
+    _COMPILED[compiled.source_hash] = compiled
+    operation = LogLevels(compiled.source_hash, float(tolerance), int(max_steps))
+    level, _, outcome = operation(params, offsets, days)
+    return level, outcome
+
+
+def contract_by_patient(gradient: Any, jacobian: Any, offsets: Any) -> Any:
+    """Sum gradient times Jacobian over each patient's rows; shape (patient, parameter)."""
+    return ContractByPatient()(gradient, jacobian, offsets)
+
+
+@numba_njit
+def _mask(level, jacobian, offsets, outcome):  # type: ignore[no-untyped-def]
+    for i in range(outcome.shape[0]):
+        rows = slice(offsets[i], offsets[i + 1])
+        if outcome[i] == 0 and not np.all(np.isfinite(jacobian[rows])):
+            outcome[i] = 2
+        if outcome[i] != 0:
+            level[rows] = 0.0
+            jacobian[rows] = 0.0
+
+
+def _masked_solve(solve, params, offsets, days, tolerance, max_steps):  # type: ignore[no-untyped-def]
+    params = np.ascontiguousarray(params)
+    level, _, jacobian, outcome, _ = solve(params, offsets, days, tolerance, max_steps, True)
+    _mask(level, jacobian, offsets, outcome)
+    return level, jacobian, outcome
+
+
+def _contract(gradient, jacobian, offsets):  # type: ignore[no-untyped-def]
+    result = np.zeros((offsets.shape[0] - 1, jacobian.shape[2]))
+    for i in range(offsets.shape[0] - 1):
+        for row in range(offsets[i], offsets[i + 1]):
+            for j in range(jacobian.shape[1]):
+                g = gradient[row, j]
+                for q in range(jacobian.shape[2]):
+                    result[i, q] += g * jacobian[row, j, q]
+    return result
+
+
+@register_funcify_default_op_cache_key(LogLevels)
+def _numba_log_levels(op: LogLevels, **kwargs: Any) -> Any:
+    solve = _COMPILED[op.source_hash].solve
+    tolerance, max_steps, mask = op.tolerance, op.max_steps, _mask
+
+    @numba_njit
+    def log_levels_numba(params, offsets, days):  # type: ignore[no-untyped-def]
+        level, _, jacobian, outcome, _ = solve(
+            np.ascontiguousarray(params),
+            np.ascontiguousarray(offsets),
+            np.ascontiguousarray(days),
+            tolerance,
+            max_steps,
+            True,
+        )
+        mask(level, jacobian, offsets, outcome)
+        return level, jacobian, outcome
+
+    return log_levels_numba
+
+
+@register_funcify_default_op_cache_key(ContractByPatient)
+def _numba_contract(op: ContractByPatient, **kwargs: Any) -> Any:
+    return numba_njit(_contract)
