@@ -1,0 +1,271 @@
+"""Build the hierarchical PyMC model of a kinetic model and a cohort."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+
+from carkinetics.cohort import Cohort
+from carkinetics.errors import FitError
+from carkinetics.inference.effects import effect_pairs, lkj_shape, patient_effects
+from carkinetics.inference.layout import Layout, lay_out
+from carkinetics.inference.terms import (
+    Scales,
+    add_flow,
+    add_qpcr,
+    add_split,
+    add_split_events,
+    residual_degrees_of_freedom,
+)
+from carkinetics.model import Model, Parameter, System
+from carkinetics.priors import Prior
+from carkinetics.solve.closed_form import closed_form_log_levels
+from carkinetics.solve.compiled import DEFAULT_TOLERANCE, CompiledSystem, compile_system
+from carkinetics.solve.op import log_levels
+
+PREFIX = {"log": "log_", "logit": "logit_", "identity": ""}
+
+
+@dataclass(frozen=True)
+class Quantified:
+    """One expanded parameter of a fit: how it is drawn and where it stands.
+
+    Attributes
+    ----------
+    name : str
+        Expanded name, such as ``gate_day`` or ``x[CD4]``.
+    variable : str
+        Name of its population variable, on the transformed scale.
+    parameter : Parameter
+        Its declaration.
+    prior : Prior
+        Prior of the population value, for the latent unit of this fit.
+    omega : Prior or None
+        Prior of the between-patient SD, where it varies.
+    """
+
+    name: str
+    variable: str
+    parameter: Parameter
+    prior: Prior
+    omega: Prior | None
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Everything decided before sampling: model, samples, parameters, solver.
+
+    Attributes
+    ----------
+    model : Model
+        Expanded over the layout's cell types.
+    system : System
+        Its scalar equations.
+    compiled : CompiledSystem or None
+        The solver; None for a closed form.
+    layout : Layout
+        Samples of the fit.
+    parameters : tuple of Quantified
+        In the order of the solver's columns.
+    patient_effects, residual : str
+        ``"normal"`` or ``"student_t"``.
+    correlated : bool
+        Whether patient effects are correlated.
+    tolerance : float
+        Local error of the solver.
+    """
+
+    model: Model
+    system: System
+    compiled: CompiledSystem | None
+    layout: Layout
+    parameters: tuple[Quantified, ...]
+    patient_effects: str
+    residual: str
+    correlated: bool
+    tolerance: float
+
+    @property
+    def varying(self) -> tuple[Quantified, ...]:
+        """Parameters that vary between patients."""
+        return tuple(p for p in self.parameters if p.omega is not None)
+
+
+def plan_fit(
+    model: Model,
+    cohort: Cohort,
+    *,
+    assays: Sequence[str] | None = None,
+    patient_effects: str = "normal",
+    residual: str = "normal",
+    correlated: bool = True,
+    tolerance: float = DEFAULT_TOLERANCE,
+) -> Plan:
+    """Decide the shape of a fit; raises `FitError` where data and model do not go together."""
+    for name, value in (("patient_effects", patient_effects), ("residual", residual)):
+        if value not in ("normal", "student_t"):
+            raise FitError(f"{name}={value!r}: choose 'normal' or 'student_t'.")
+    layout = lay_out(cohort, model, assays)
+    expanded = model.with_cell_types(layout.cell_types)
+    system = expanded.system()
+    parameters = tuple(_quantified(expanded, name, layout.latent_unit) for name in system.parameters)
+    return Plan(
+        model=expanded,
+        system=system,
+        compiled=None if system.closed_form else compile_system(system),
+        layout=layout,
+        parameters=parameters,
+        patient_effects=patient_effects,
+        residual=residual,
+        correlated=correlated,
+        tolerance=tolerance,
+    )
+
+
+def build_model(model: Model, cohort: Cohort, **options: Any) -> pm.Model:
+    """Build the hierarchical PyMC model of a kinetic model over a cohort.
+
+    Parameters
+    ----------
+    model : Model
+        From `load_model`.
+    cohort : Cohort
+        From `read_cohort`.
+    **options
+        ``assays``, ``patient_effects``, ``residual``, ``correlated``, ``tolerance``; see `fit`.
+
+    Returns
+    -------
+    pm.Model
+        Free variables are population locations on their transformed scale (``log_gate_day``),
+        between-patient SDs (``omega_gate_day``), patient effects (``x_gate_day``), residual SDs
+        and the assay link. Prior scales and centering weights are ``pm.Data``.
+
+    Raises
+    ------
+    FitError
+        Where data and model do not go together.
+    """
+    return assemble(plan_fit(model, cohort, **options))
+
+
+def assemble(plan: Plan) -> pm.Model:
+    """Write a plan down as a PyMC model."""
+    layout, names = plan.layout, [p.name for p in plan.varying]
+    with pm.Model(coords=_coords(layout, names)) as pymc_model:
+        scales = Scales(
+            *(pm.Data(f"prior_scale_{g}", 1.0) for g in ("location", "omega", "residual", "link"))
+        )
+        weights = pm.Data(
+            "centering", np.full((len(layout.patients), len(names)), 0.5), dims=("patient", "effect")
+        )
+        locations = {
+            p.name: p.prior.variable(p.variable, scale=scales.location) for p in plan.parameters
+        }
+        omegas = [p.omega.variable(f"omega_{p.name}", scale=scales.omega) for p in plan.varying]
+        effects = patient_effects(
+            names,
+            [locations[name] for name in names],
+            omegas,
+            weights,
+            correlation_shape=lkj_shape(len(layout.patients)) if plan.correlated else None,
+            student_t=plan.patient_effects == "student_t",
+        )
+        columns = _natural_columns(plan, locations, effects.coordinates)
+        log_level = _log_level(plan, columns)
+        _add_terms(plan, log_level, scales)
+    return pymc_model
+
+
+def _natural_columns(plan: Plan, locations: dict[str, Any], coordinates: Any) -> list[Any]:
+    at = {p.name: k for k, p in enumerate(plan.varying)}
+    ones = np.ones(len(plan.layout.patients))
+    columns = []
+    for p in plan.parameters:
+        value = coordinates[:, at[p.name]] if p.name in at else locations[p.name] * ones
+        columns.append(_to_natural(p.prior.transform, value))
+    return columns
+
+
+def _to_natural(transform: str, value: Any) -> Any:
+    if transform == "log":
+        return pt.exp(value)
+    return pm.math.sigmoid(value) if transform == "logit" else value
+
+
+def _log_level(plan: Plan, columns: list[Any]) -> Any:
+    """Return log levels, shape (row, cell_type); a failed solve makes the density -inf."""
+    layout = plan.layout
+    if plan.compiled is None:
+        patient_of_row = np.repeat(np.arange(len(layout.patients)), np.diff(layout.offsets))
+        return closed_form_log_levels(
+            plan.system, [c[patient_of_row] for c in columns], layout.days
+        )
+    level, outcome = log_levels(
+        plan.compiled,
+        pt.stack(columns, axis=1),
+        layout.offsets,
+        layout.days,
+        tolerance=plan.tolerance,
+    )
+    pm.Potential("solved", pt.switch(pt.eq(pt.sum(outcome), 0), 0.0, -np.inf))
+    return level
+
+
+def _add_terms(plan: Plan, log_level: Any, scales: Scales) -> None:
+    layout = plan.layout
+    nu = residual_degrees_of_freedom(plan.residual)
+    log_total = log_level[:, 0]
+    if len(layout.cell_types) > 1:
+        log_total = pt.logaddexp(log_level[:, 0], log_level[:, 1])
+        logit_share = log_level[:, 1] - log_level[:, 0]
+        if len(layout.split):
+            add_split(layout.split, logit_share, scales)
+        if len(layout.split_events):
+            add_split_events(layout.split_events, logit_share)
+    if len(layout.flow):
+        add_flow(layout.flow, log_total, _sigma(plan.model, "flow"), scales, nu)
+    if len(layout.qpcr):
+        weights = pm.Data("centering_qpcr_shift", np.full(len(layout.patients), 0.5))
+        add_qpcr(layout, log_total, _sigma(plan.model, "qpcr"), scales, nu, weights)
+
+
+def _sigma(model: Model, assay: str) -> Prior:
+    if assay not in model.observed:
+        known = ", ".join(sorted(model.observed))
+        raise FitError(
+            f"model {model.name} does not observe {assay!r} (it observes: {known}). "
+            f"Add [observed.{assay}] to its file, or fit with assays={sorted(model.observed)!r}."
+        )
+    return model.observed[assay].sigma
+
+
+def _quantified(model: Model, name: str, unit: str) -> Quantified:
+    parameter = model.parameters[name.split("[")[0]]
+    prior = parameter.prior_for(unit)
+    omega = parameter.omega_for(unit) if parameter.vary == "patient" else None
+    return Quantified(name, PREFIX[prior.transform] + name, parameter, prior, omega)
+
+
+def _coords(layout: Layout, names: list[str]) -> dict[str, Any]:
+    coords: dict[str, Any] = {
+        "patient": list(layout.patients),
+        "cell_type": list(layout.cell_types),
+        "effect": names,
+        "effect_other": names,
+        "effect_pair": effect_pairs(names),
+    }
+    samples = {
+        "flow": layout.flow,
+        "share": layout.split,
+        "share_events": layout.split_events,
+        "qpcr": layout.qpcr,
+    }
+    for name, group in samples.items():
+        coords[f"{name}_sample"] = np.arange(len(group))
+    return coords

@@ -1,0 +1,123 @@
+"""Likelihood terms of a fit: flow total, CD8 share, qPCR through the link."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+
+from carkinetics.inference.effects import degrees_of_freedom
+from carkinetics.inference.layout import Layout, Samples
+from carkinetics.likelihood import (
+    REFERENCE_WBC,
+    SHARE_DEGREES_OF_FREEDOM,
+    censored_log_likelihood,
+    link_log_copies,
+    split_log_likelihood,
+)
+from carkinetics.priors import Prior
+
+# methodology: VCN ~ LogNormal(ln 2, 0.4), slope ~ N(1, 0.25), leukocyte slope ~ N(1, 0.3).
+COPIES_PER_CELL = Prior.parse("lognormal(median=2, gsd=1.4918247)")
+LINK_SLOPE = Prior.parse("normal(mean=1, sd=0.25)")
+WBC_SLOPE = Prior.parse("normal(mean=1, sd=0.3)")
+PATIENT_SHIFT = Prior.parse("halfnormal(sd=0.4)")
+SHARE_SIGMA = Prior.parse("halfnormal(sd=0.5)")
+# Without leukocytes the link has to absorb their change: the residual may be twice as large.
+SIGMA_WITHOUT_WBC = Prior.parse("halfnormal(sd=1.0)")
+
+
+@dataclass(frozen=True, eq=False)
+class Scales:
+    """Factors on the spread of prior groups, as data, so that a refit does not compile."""
+
+    location: Any
+    omega: Any
+    residual: Any
+    link: Any
+
+
+def add_flow(samples: Samples, log_total: Any, sigma: Prior, scales: Scales, nu: Any) -> None:
+    """Add the likelihood of the flow totals to the current model."""
+    residual = sigma.variable("sigma_flow", scale=scales.residual)
+    terms = censored_log_likelihood(
+        samples.log_level, samples.below, log_total[samples.row], residual, nu
+    )
+    _record("flow", samples, terms)
+
+
+def add_split(samples: Samples, logit_share: Any, scales: Scales) -> None:
+    """Add the likelihood of the CD8 shares: logit share ~ Student-t with 4 degrees of freedom."""
+    sigma = SHARE_SIGMA.variable("sigma_share", scale=scales.residual)
+    residual = pm.StudentT.dist(
+        nu=SHARE_DEGREES_OF_FREEDOM, mu=logit_share[samples.row], sigma=sigma
+    )
+    _record("share", samples, pm.logp(residual, samples.log_level))
+
+
+def add_split_events(samples: Samples, logit_share: Any) -> None:
+    """Add the likelihood of counted CD8 events: beta-binomial."""
+    overdispersion = pm.Beta("overdispersion_share", 1.0, 50.0)
+    share = pm.math.sigmoid(logit_share[samples.row])
+    events = samples.table["events"].to_numpy(float).round().astype(int)
+    cd8 = samples.table["events_cd8"].to_numpy(float).round().astype(int)
+    terms = split_log_likelihood(cd8, events, share, overdispersion)
+    _record("share_events", samples, terms)
+
+
+def add_qpcr(
+    layout: Layout, log_total: Any, sigma: Prior, scales: Scales, nu: Any, centering: Any
+) -> None:
+    """Add the likelihood of the transgene levels, through the link where flow is fitted too."""
+    samples = layout.qpcr
+    wbc = samples.table["wbc_per_ul"].to_numpy(float)
+    measured = wbc > 0
+    linked = layout.latent_unit == "cells/uL"
+    mean = log_total[samples.row]
+    if linked:
+        mean = _linked(samples, mean, np.where(measured, wbc, REFERENCE_WBC), scales, centering)
+    residual = _qpcr_sigma(sigma, measured, linked, scales)
+    dna = samples.table["dna_ug"].to_numpy(float)
+    if np.any(dna > 0):
+        # Counting error of few copies in a well: variance 1 / (copies).
+        copies = pt.exp(mean) * np.where(dna > 0, dna, np.inf)
+        residual = pt.sqrt(residual**2 + 1.0 / copies)
+    terms = censored_log_likelihood(samples.log_level, samples.below, mean, residual, nu)
+    _record("qpcr", samples, terms)
+
+
+def residual_degrees_of_freedom(residual: str) -> Any:
+    """Return the shared degrees of freedom of Student-t residuals, or None for Normal ones."""
+    return degrees_of_freedom("nu_residual") if residual == "student_t" else None
+
+
+def _linked(
+    samples: Samples, log_cells: Any, wbc: np.ndarray, scales: Scales, centering: Any
+) -> Any:
+    copies_per_cell = COPIES_PER_CELL.variable("log_copies_per_cell", scale=scales.link)
+    slope = LINK_SLOPE.variable("link_slope", scale=scales.link)
+    varies = np.any(wbc != REFERENCE_WBC)
+    wbc_slope = WBC_SLOPE.variable("wbc_slope", scale=scales.link) if varies else 0.0
+    spread = PATIENT_SHIFT.variable("omega_qpcr_shift", scale=scales.link)
+    x = pm.Normal("x_qpcr_shift", 0.0, spread**centering, dims="patient")
+    shift = pm.Deterministic("qpcr_shift", spread ** (1.0 - centering) * x, dims="patient")
+    return link_log_copies(
+        log_cells, np.log(wbc), copies_per_cell, slope, wbc_slope, shift[samples.patient]
+    )
+
+
+def _qpcr_sigma(sigma: Prior, measured: np.ndarray, linked: bool, scales: Scales) -> Any:
+    if not linked or measured.all():
+        return sigma.variable("sigma_qpcr", scale=scales.residual)
+    without = SIGMA_WITHOUT_WBC.variable("sigma_qpcr_without_wbc", scale=scales.residual)
+    if not measured.any():
+        return without
+    return pt.switch(measured, sigma.variable("sigma_qpcr", scale=scales.residual), without)
+
+
+def _record(name: str, samples: Samples, terms: Any) -> None:
+    """Add the terms to the density of the model."""
+    pm.Potential(f"log_likelihood_{name}", terms, dims=f"{name}_sample")
