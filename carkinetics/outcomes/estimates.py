@@ -1,0 +1,226 @@
+"""The classical estimators of each kind of outcome, as one list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carkinetics.outcomes.association import Estimate
+from carkinetics.outcomes.binary import (
+    Interval,
+    auroc,
+    firth_logistic,
+    hodges_lehmann,
+    mann_whitney,
+)
+from carkinetics.outcomes.endpoint import BINARY, CONTINUOUS, ORDINAL, SURVIVAL
+from carkinetics.outcomes.exposure_values import LINEAR
+from carkinetics.outcomes.hazards import cox, firth_cox
+from carkinetics.outcomes.ordinal import proportional_odds
+from carkinetics.outcomes.permutation import RankTest
+from carkinetics.outcomes.regression import Regression
+from carkinetics.outcomes.scales import ratio_per_doubling
+from carkinetics.outcomes.separation import is_separated
+from carkinetics.outcomes.trend import jonckheere_terpstra, kendall, spearman
+
+Array = NDArray[np.float64]
+
+_FEW_EVENTS = 10
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Exposure and outcome of the patients of one analysis.
+
+    Parameters
+    ----------
+    mode, scale : str
+        Of the exposure (see `ExposureValues`).
+    x, rank : array, shape (patient,)
+        Exposure for regressions (NaN = left out of them) and for rank tests.
+    outcome : array, shape (patient,)
+        Grade, number, or 0 and 1; for survival whether the event happened.
+    day : array, shape (patient,)
+        Day of event or censoring [day]; empty without survival.
+    probability : float
+        Coverage of intervals.
+    seed : int
+        Of drawn permutations.
+    """
+
+    mode: str
+    scale: str
+    x: Array
+    rank: Array
+    outcome: Array
+    day: Array
+    probability: float
+    seed: int
+
+    @property
+    def regressed(self) -> NDArray[np.bool_]:
+        """Which patients regressions use."""
+        return np.isfinite(self.x)
+
+
+def estimates_of(kind: str, pairs: Pairs) -> tuple[Estimate, ...]:
+    """Run every classical estimator of a kind of outcome."""
+    return _BY_KIND[kind](pairs)
+
+
+def _survival(pairs: Pairs) -> tuple[Estimate, ...]:
+    keep = pairs.regressed
+    day, event, x = pairs.day[keep], pairs.outcome[keep], pairs.x[keep]
+    fitted = cox(day, event, x, probability=pairs.probability)
+    found = [
+        _ratio(pairs, fitted, "Cox (Efron)", "hazard ratio", "profile likelihood"),
+    ]
+    few = 0 < fitted.n_events < _FEW_EVENTS
+    if few or "monotone" in fitted.reason:
+        firth = firth_cox(day, event, x, probability=pairs.probability)
+        why = "fewer than 10 events" if few else "monotone likelihood"
+        kind = "penalized profile likelihood"
+        found.append(_ratio(pairs, firth, "Firth-Cox", "hazard ratio", kind, why))
+    return tuple(found)
+
+
+def _binary(pairs: Pairs) -> tuple[Estimate, ...]:
+    event = pairs.outcome.astype(bool)
+    n, n_events = event.size, int(event.sum())
+    ranks = mann_whitney(pairs.rank, event, seed=pairs.seed)
+    shift = hodges_lehmann(pairs.rank, event, probability=pairs.probability)
+    area = auroc(pairs.rank, event, probability=pairs.probability)
+    keep = pairs.regressed
+    firth = firth_logistic(pairs.x[keep], event[keep], probability=pairs.probability)
+    separated = is_separated(pairs.x[keep], event[keep])
+    why = "exposure separates the groups (maximum likelihood would be infinite)" * separated
+    return (
+        _shift(pairs, ranks, shift, n, n_events),
+        Estimate(
+            mode=pairs.mode,
+            method="AUROC",
+            measure="chance that a patient with the event has the higher exposure",
+            **_limits(area, pairs.probability),
+            n=n,
+            n_events=n_events,
+            note=area.reason or f"DeLong SE {area.standard_error:.4f}",
+        ),
+        _ratio(pairs, firth, "Firth logistic", "odds ratio", "penalized profile likelihood", why),
+    )
+
+
+def _shift(pairs: Pairs, ranks: RankTest, shift: Interval, n: int, n_events: int) -> Estimate:
+    numbers = _limits(shift, pairs.probability)
+    measure = "difference of medians, with against without (Hodges-Lehmann)"
+    if pairs.scale != LINEAR:
+        measure = "ratio of medians, with against without (Hodges-Lehmann)"
+        for name in ("estimate", "lower", "upper"):
+            numbers[name] = float(np.exp(numbers[name]))
+    notes = [f"U = {ranks.statistic:g}" if not ranks.reason else "", _asymptotic(ranks)]
+    return Estimate(
+        mode=pairs.mode,
+        method="Mann-Whitney",
+        measure=measure,
+        **numbers,
+        p_value=ranks.p_value,
+        p_kind=ranks.p_kind,
+        n=n,
+        n_events=n_events,
+        note="; ".join(part for part in (shift.reason, *notes) if part),
+    )
+
+
+def _ordinal(pairs: Pairs) -> tuple[Estimate, ...]:
+    keep = pairs.regressed
+    odds = proportional_odds(pairs.x[keep], pairs.outcome[keep], probability=pairs.probability)
+    trend = jonckheere_terpstra(pairs.rank, pairs.outcome, seed=pairs.seed)
+    measure = "chance that the patient with the higher grade has the higher exposure"
+    return (
+        _ratio(
+            pairs, odds, "proportional odds", "odds ratio of a higher grade", "profile likelihood"
+        ),
+        _rank(pairs, trend, "Jonckheere-Terpstra", measure, f"J = {trend.statistic:g}"),
+        *_correlations(pairs),
+    )
+
+
+def _continuous(pairs: Pairs) -> tuple[Estimate, ...]:
+    return _correlations(pairs)
+
+
+def _correlations(pairs: Pairs) -> tuple[Estimate, ...]:
+    tau = kendall(pairs.rank, pairs.outcome, seed=pairs.seed)
+    rho = spearman(pairs.rank, pairs.outcome, seed=pairs.seed)
+    return (
+        _rank(pairs, tau, "Kendall", "rank correlation tau-b"),
+        _rank(pairs, rho, "Spearman", "rank correlation rho"),
+    )
+
+
+_BY_KIND: dict[str, Callable[[Pairs], tuple[Estimate, ...]]] = {
+    SURVIVAL: _survival,
+    BINARY: _binary,
+    ORDINAL: _ordinal,
+    CONTINUOUS: _continuous,
+}
+
+
+def _ratio(
+    pairs: Pairs, fitted: Regression, method: str, measure: str, interval: str, note: str = ""
+) -> Estimate:
+    """Tell a regression coefficient as a ratio per doubling."""
+    numbers = np.array([fitted.coefficients[0], fitted.lower[0], fitted.upper[0]])
+    with np.errstate(over="ignore"):
+        linear = pairs.scale == LINEAR
+        estimate, lower, upper = np.exp(numbers) if linear else ratio_per_doubling(numbers)
+    missing = bool(fitted.reason)
+    ratio = "penalized likelihood ratio" if "penalized" in interval else "likelihood ratio"
+    return Estimate(
+        mode=pairs.mode,
+        method=method,
+        measure=f"{measure} {'from probability 0 to 1' if linear else 'per doubling'}",
+        estimate=float(estimate),
+        lower=float(lower),
+        upper=float(upper),
+        probability=np.nan if missing else pairs.probability,
+        interval_kind="" if missing else interval,
+        p_value=float(fitted.p_values[0]),
+        p_kind="" if missing else ratio,
+        n=fitted.n,
+        n_events=fitted.n_events,
+        note=fitted.reason or note,
+    )
+
+
+def _rank(pairs: Pairs, test: RankTest, method: str, measure: str, note: str = "") -> Estimate:
+    parts = (test.reason,) if test.reason else (note, _asymptotic(test))
+    return Estimate(
+        mode=pairs.mode,
+        method=method,
+        measure=measure,
+        estimate=test.estimate,
+        p_value=test.p_value,
+        p_kind=test.p_kind,
+        n=test.n,
+        note="; ".join(part for part in parts if part),
+    )
+
+
+def _asymptotic(test: RankTest) -> str:
+    if np.isnan(test.p_asymptotic):
+        return ""
+    return f"asymptotic p {test.p_asymptotic:.4f} ({test.asymptotic_kind})"
+
+
+def _limits(found: Interval, probability: float) -> dict[str, Any]:
+    return {
+        "estimate": found.estimate,
+        "lower": found.lower,
+        "upper": found.upper,
+        "probability": np.nan if found.reason else probability,
+        "interval_kind": "" if found.reason else found.kind,
+    }
