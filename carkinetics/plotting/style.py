@@ -1,0 +1,219 @@
+"""What all figures share: size, colors, log axes with samples below the limit, the stamp."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+# Okabe and Ito 2008: told apart with any common form of color blindness, and on a gray print.
+COLORS = {"CD4": "#0072B2", "CD8": "#D55E00", "total": "#222222", "qpcr": "#009E73"}
+MUTED = "#9a9a9a"
+ASSAY_LABELS = {"flow": "CAR+ cells", "qpcr": "CAR transgene"}
+UNIT_LABELS = {"cells/uL": "cells/µL", "copies/ug": "copies/µg DNA"}
+_STAMP = "#b00020"
+_LETTERS_PER_INCH = 13.5
+PHONE_WIDTH = 3.6  # inches; a figure this wide is legible on a phone held upright
+
+_STYLE = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9.0,
+    "axes.titlesize": 10.0,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "legend.fontsize": 8.0,
+    "savefig.dpi": 150,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "carkinetics",
+    "figure.facecolor": "white",
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure that is drawn but not shown.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        To change or save by hand.
+    axes : array of Axes, shape (panel,)
+        Its panels.
+    """
+
+    figure: Figure
+    axes: np.ndarray
+
+    def save(self, path: str | Path) -> Path:
+        """Write the figure to a file; the ending gives the format."""
+        path = Path(path)
+        with matplotlib.rc_context(_STYLE):
+            self.figure.savefig(path)
+        return path
+
+    def image(self, format: str = "png", dpi: float = 150) -> bytes:
+        """Give the figure as the bytes of a file."""
+        buffer = io.BytesIO()
+        # Without its date an SVG of the same data is the same to the byte.
+        metadata = {"Date": None} if format == "svg" else None
+        with matplotlib.rc_context(_STYLE):
+            self.figure.savefig(buffer, format=format, dpi=dpi, metadata=metadata)
+        return buffer.getvalue()
+
+    def _repr_png_(self) -> bytes:
+        return self.image()
+
+
+def picture(draw: Callable[..., Picture]) -> Callable[..., Picture]:
+    """Draw in the style of the package and leave matplotlib's settings as they were."""
+
+    @wraps(draw)
+    def styled(*args: Any, **kwargs: Any) -> Picture:
+        with matplotlib.rc_context(_STYLE):
+            return draw(*args, **kwargs)
+
+    return styled
+
+
+def new_figure(
+    width: float, height: float, rows: int = 1, columns: int = 1, **options: Any
+) -> tuple[Figure, np.ndarray]:
+    """Make a figure that belongs to no window.
+
+    Parameters
+    ----------
+    width, height : float
+        Size [inch].
+    rows, columns : int
+        Panels.
+    **options
+        As for `Figure.subplots`.
+
+    Returns
+    -------
+    Figure and array of Axes, shape (rows * columns,)
+    """
+    # Not through pyplot, which would keep every figure alive and may open windows.
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, np.ravel(figure.subplots(rows, columns, **options))
+
+
+def stamp(figure: Figure, synthetic: bool) -> None:
+    """Write SYNTHETIC into every panel, and under a figure, made from invented data."""
+    if not synthetic:
+        return
+    width, height = figure.get_size_inches()
+    strip = 0.2 / height
+    # Kept free of axis labels by the layout; in the panels too, since panels get cut out.
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.set(rect=(0, strip, 1, 1 - strip))  # type: ignore[call-arg]
+    note = "SYNTHETIC, not patient data"
+    mark = figure.text(0.5, 0.2 * strip, note, ha="center", color=_STAMP, fontsize=8)
+    mark.set_in_layout(False)
+    for axes in figure.axes:
+        share = axes.get_subplotspec().get_gridspec().ncols
+        axes.text(
+            0.5,
+            0.5,
+            "SYNTHETIC",
+            transform=axes.transAxes,
+            ha="center",
+            va="center",
+            rotation=25,
+            fontsize=float(np.clip(7.5 * width / share, 9.0, 40.0)),
+            color=_STAMP,
+            alpha=0.13,
+            weight="bold",
+            zorder=0.5,
+        )
+
+
+def fold(text: str, width: float) -> str:
+    """Break a text into lines that fit a panel `width` inches wide."""
+    return textwrap.fill(text, max(int(_LETTERS_PER_INCH * width), 16))
+
+
+def level_label(assay: str, unit: str, cell_type: str = "total") -> str:
+    """Name the axis of a level, with its unit."""
+    what = ASSAY_LABELS.get(assay, assay)
+    subset = "" if cell_type == "total" else f"{cell_type} "
+    return f"{subset}{what} [{UNIT_LABELS.get(unit, unit)}]"
+
+
+def log_levels(axes: Axes, label: str, below: float = 0.04) -> None:
+    """Make the vertical axis logarithmic, with plain numbers at its ticks; call it last.
+
+    Parameters
+    ----------
+    axes : Axes
+        Panel with everything drawn.
+    label : str
+        Of the axis.
+    below : float
+        Share of the panel to keep free under the data.
+    """
+    axes.set_yscale("log")
+    axes.set_ylabel(label)
+    low, high = np.log10(axes.dataLim.intervaly)
+    low = np.log10(axes.dataLim.minposy) if not np.isfinite(low) else low
+    span = max(high - low, 0.3)
+    axes.set_ylim(10 ** (low - (below + 0.02) * span), 10 ** (high + 0.05 * span))
+    # Fewer than two decades hold too few powers of ten to read a level from.
+    subs = (1.0, 2.0, 5.0) if span < 2.2 else (1.0,)
+    axes.yaxis.set_major_locator(LogLocator(subs=subs, numticks=12))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def plain(value: float) -> str:
+    """Write a number as a clinician would: 0.05, 9, 1,200.
+
+    Examples
+    --------
+    >>> plain(0.05), plain(1234.5), plain(98.04)
+    ('0.05', '1,230', '98')
+    """
+    if value == 0 or not np.isfinite(value):
+        return f"{value:g}"
+    digits = 2 - int(np.floor(np.log10(abs(value))))
+    rounded = round(value, digits)
+    return (
+        f"{rounded:,.{max(digits, 0)}f}".rstrip("0").rstrip(".")
+        if digits > 0
+        else f"{rounded:,.0f}"
+    )
+
+
+def below_marks(axes: Axes, day: Any, lloq: Any, color: str, label: str | None = None) -> None:
+    """Mark samples below their limit by open triangles that hang from it.
+
+    Parameters
+    ----------
+    axes : Axes
+        Panel.
+    day, lloq : array, shape (sample,)
+        Days [day] and limits [unit of the axis].
+    color : str
+        Edge color.
+    label : str, optional
+        For the legend.
+    """
+    axes.plot(
+        day, lloq, linestyle="none", marker="v", markersize=4.5, markerfacecolor="white",
+        markeredgecolor=color, markeredgewidth=0.9, label=label, zorder=2.5,
+    )  # fmt: skip
