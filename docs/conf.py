@@ -1,0 +1,38 @@
+"""Settings of the documentation; it builds without a network."""
+
+import re
+
+import carkinetics
+
+project = "carkinetics"
+author = "the carkinetics authors"
+version = release = carkinetics.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc"]
+exclude_patterns = ["_build"]
+myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # the docstrings name types in words
+numpydoc_show_class_members = False
+
+html_theme = "furo"
+html_title = f"carkinetics {release}"
+html_show_sourcelink = False
+
+
+def leave_out_missing(app, docname, source):
+    """Drop the names of the reference page that this version does not have."""
+    if docname != "api":
+        return
+
+    def keep(match):
+        return match[0] if hasattr(carkinetics, match[1]) else ""
+
+    source[0] = re.sub(r"\.\. auto\w+:: (\w+)\n(?: +:.*\n)*", keep, source[0])
+
+
+def setup(app):
+    """Connect the hook."""
+    app.connect("source-read", leave_out_missing)
