@@ -11,7 +11,7 @@ help:
 	@echo "make demo       analyze the built-in synthetic cohort and write report.html"
 	@echo "make test       run the tests"
 	@echo "make calibrate  run the slow tests: recovery, calibration, more simulated cohorts"
-	@echo "make bench      measure solver, sampler and reader; print a table, write JSON"
+	@echo "make bench      measure speed and memory; print a table, write JSON"
 	@echo "make docs       build the documentation into docs/_build"
 	@echo "make clean      remove .venv and everything that was built"
 

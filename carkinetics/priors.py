@@ -203,6 +203,9 @@ class Prior:
         """
         import pymc as pm  # heavy: only when a model is built
 
+        # PyTensor holds a plain number in the shortest type that represents it and then takes its
+        # logarithm in that type: double precision has to be asked for.
+        scale = np.float64(scale) if isinstance(scale, int | float) else scale
         if self.family == "halfnormal":
             return pm.HalfNormal(name, sigma=self.spread * scale, dims=dims)
         one, last = self.values[0], self.values[-1]

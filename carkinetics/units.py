@@ -30,8 +30,8 @@ def registry() -> pint.UnitRegistry:
         ``level``, the unit in which a fit states its latent level (cells/uL or copies/ug).
     """
     units = pint.UnitRegistry(cache_folder=None)
-    units.define("cells = [cells] = cells = cell")
-    units.define("copies = [copies] = copies = copy")
+    units.define("cells = [cells] = _ = cell")
+    units.define("copies = [copies] = _ = copy")
     units.define("level = [level]")
     return units
 

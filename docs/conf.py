@@ -1,7 +1,5 @@
 """Settings of the documentation; it builds without a network."""
 
-import re
-
 import carkinetics
 
 project = "carkinetics"
@@ -20,19 +18,3 @@ numpydoc_show_class_members = False
 html_theme = "furo"
 html_title = f"carkinetics {release}"
 html_show_sourcelink = False
-
-
-def leave_out_missing(app, docname, source):
-    """Drop the names of the reference page that this version does not have."""
-    if docname != "api":
-        return
-
-    def keep(match):
-        return match[0] if hasattr(carkinetics, match[1]) else ""
-
-    source[0] = re.sub(r"\.\. auto\w+:: (\w+)\n(?: +:.*\n)*", keep, source[0])
-
-
-def setup(app):
-    """Connect the hook."""
-    app.connect("source-read", leave_out_missing)

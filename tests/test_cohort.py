@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +14,6 @@ import pytest
 from carkinetics import Cohort, read_cohort, synthetic_cohort
 from carkinetics.errors import DataError
 
-REAL_DATA = os.environ.get("CARKINETICS_REAL_DATA")
 COLUMNS = ["patient", "day", "assay", "cell_type", "level", "unit", "lloq", "below_lloq"]
 
 
@@ -90,9 +88,9 @@ def test_the_outcomes_of_the_built_in_cohort_carry_our_names(built_in):
     assert str(patients["iec_hs"].dtype) == "boolean"
 
 
-@pytest.mark.skipif(REAL_DATA is None, reason="CARKINETICS_REAL_DATA is not set")
-def test_the_built_in_cohort_equals_its_source_number_by_number(built_in):
-    folder = Path(REAL_DATA) / "virtual_cd22"
+@pytest.mark.real_data
+def test_the_built_in_cohort_equals_its_source_number_by_number(built_in, real_data):
+    folder = real_data / "virtual_cd22"
     source = pd.read_csv(folder / "virtual_cd22_kinetics.csv", comment="#")
     source = source.sort_values(["patient_id", "day"], ignore_index=True)
     wanted = {
@@ -115,11 +113,9 @@ def test_the_built_in_cohort_equals_its_source_number_by_number(built_in):
             np.testing.assert_array_equal(ours["lloq"], source[limit])
 
 
-@pytest.mark.skipif(REAL_DATA is None, reason="CARKINETICS_REAL_DATA is not set")
-def test_the_built_in_patient_table_equals_its_source_column_by_column(built_in):
-    source = pd.read_csv(
-        Path(REAL_DATA) / "virtual_cd22" / "virtual_cd22_outcomes.csv", comment="#"
-    )
+@pytest.mark.real_data
+def test_the_built_in_patient_table_equals_its_source_column_by_column(built_in, real_data):
+    source = pd.read_csv(real_data / "virtual_cd22" / "virtual_cd22_outcomes.csv", comment="#")
     source = source.sort_values("patient_id", ignore_index=True)
     renamed = {
         "patient_id": "patient",
@@ -157,7 +153,8 @@ def test_a_cohort_is_frozen_and_has_its_own_tables():
         cohort.name = "other"
     frame.loc[0, "level"] = 1.0
     assert cohort.levels["level"].tolist() == [900.0]
-    cohort.samples().loc[0, "level"] = 2.0
+    samples = cohort.samples()
+    samples.loc[0, "level"] = 2.0
     assert cohort.levels["level"].tolist() == [900.0]
 
 
@@ -244,7 +241,7 @@ def test_ids_agree_between_text_numbers_and_numbers_with_gaps():
     ("assay", "unit", "factor"),
     [
         ("flow", "cells/µL", 1.0),  # micro sign
-        ("flow", "cells/μl", 1.0),  # noqa: RUF001 (Greek mu)
+        ("flow", "cells/μl", 1.0),  # Greek mu
         ("flow", "cells/mm3", 1.0),
         ("flow", "cells/mL", 1e-3),
         ("flow", "10^9/L", 1e3),

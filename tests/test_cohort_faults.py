@@ -306,7 +306,7 @@ def test_the_line_of_a_byte_that_is_not_utf_8_is_named(tmp_path):
 
 
 def test_a_file_that_does_not_exist_is_named(tmp_path):
-    with pytest.raises(DataError, match="nowhere.csv: does not exist"):
+    with pytest.raises(DataError, match=r"nowhere\.csv: does not exist"):
         read_cohort(tmp_path / "nowhere.csv")
 
 

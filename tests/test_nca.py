@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +25,7 @@ from carkinetics.nca import (
     terminal_slope,
     tlast,
     tmax,
+    visit_quantiles,
 )
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -66,12 +66,10 @@ def test_triangle_has_its_area_under_both_rules(rules):
     assert auc(Profile([0, 14, 28], [0.0, 100.0, 0.0]), rules).value == 1400.0
 
 
-def test_theophylline_subject_1_agrees_with_noncompart_and_pknca():
+@pytest.mark.real_data
+def test_theophylline_subject_1_agrees_with_noncompart_and_pknca(real_data):
     """A-03, values published for NonCompart and PKNCA, recomputed for the reference set."""
-    folder = os.environ.get("CARKINETICS_REAL_DATA")
-    if folder is None:
-        pytest.skip("CARKINETICS_REAL_DATA is not set")
-    with (Path(folder) / "reference_sets" / "Theoph.csv").open(encoding="utf-8") as file:
+    with (real_data / "reference_sets" / "Theoph.csv").open(encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["Subject"] == "1"]
     profile = Profile([float(r["Time"]) for r in rows], [float(r["conc"]) for r in rows])
     last = profile.day[-1]
@@ -351,3 +349,64 @@ def test_unknown_names_are_refused_with_the_choices(cohort):
         observed_quantities(cohort, assay="qpcr", cell_type="CD4")
     with pytest.raises(DataError, match="own_peak"):
         subset_at_peak(cohort, at="peak")
+
+
+# Visits.
+
+
+def visits_of(days):
+    """Return a cohort in which every patient has samples on the days given."""
+    rows = [
+        (patient, day, "flow", "total", 5.0 + i, "cells/uL", 0.5)
+        for patient, its in days.items()
+        for i, day in enumerate(its)
+    ]
+    columns = ["patient", "day", "assay", "cell_type", "level", "unit", "lloq"]
+    return read_cohort(pd.DataFrame(rows, columns=columns))
+
+
+@pytest.mark.parametrize(
+    ("days", "first", "last", "n"),
+    [
+        # The same patient never counts twice in a visit.
+        ({"A": [7, 8], "B": [7]}, [7, 8], [7, 8], [2, 1]),
+        # Planned on day 14, taken from day 11 to day 15.
+        ({"A": [11], "B": [12], "C": [13], "D": [14], "E": [15]}, [11], [15], [5]),
+        # Two patients, two plans: days 3 and 7 are different visits.
+        ({"A": [3], "B": [7]}, [3, 7], [3, 7], [1, 1]),
+        # Late visits are taken further apart.
+        ({"A": [88], "B": [95], "C": [99]}, [88, 99], [95, 99], [2, 1]),
+        # A week of consecutive days ends.
+        ({p: [d] for d, p in enumerate("ABCDEFGH", 1)}, [1, 8], [7, 8], [7, 1]),
+    ],
+)
+def test_neighboring_days_make_a_visit(days, first, last, n):
+    table = visit_quantiles(visits_of(days))
+    assert table["first_day"].tolist() == first
+    assert table["last_day"].tolist() == last
+    assert table["n"].tolist() == n
+
+
+def test_planned_days_take_the_nearest_samples():
+    cohort = visits_of({"A": [6, 15], "B": [8, 13], "C": [7, 11]})
+    table = visit_quantiles(cohort, visits=[7, 14])
+    assert table["n"].tolist() == [3, 3]
+    assert table["day"].tolist() == [7, 13]
+
+
+def test_quantiles_among_samples_below_the_limit_are_bounds():
+    levels = pd.DataFrame(
+        {
+            "patient": list("ABCD"),
+            "day": 7,
+            "assay": "flow",
+            "cell_type": "total",
+            "level": [0.1, 0.1, 2.0, 8.0],
+            "unit": "cells/uL",
+            "lloq": 0.5,
+        }
+    )
+    row = visit_quantiles(read_cohort(levels, flag_below_lloq=True)).iloc[0]
+    assert (row["n"], row["n_blq"]) == (4, 2)
+    assert row[["lower_below", "median_below", "upper_below"]].tolist() == [True, True, False]
+    assert (row["lower"], row["median"], row["upper"]) == (0.5, 1.25, 3.5)

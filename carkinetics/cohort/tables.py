@@ -120,9 +120,11 @@ def _parse(file: str, text: str, faults: FaultList) -> Table | None:
             lambda i: _ragged_fault(file, int(rows[i]), int(widths[i]), int(widths[0])),
         )
         return None
+    # Read as text first: straight to categories, pandas would make numbers of them, and an id
+    # such as 007 would lose its zeros.
     frame = pd.read_csv(
-        io.StringIO("\n".join(body)), dtype="category", keep_default_na=False, na_filter=False
-    )
+        io.StringIO("\n".join(body)), dtype=str, keep_default_na=False, na_filter=False
+    ).astype("category")
     frame.columns = [str(name).strip() for name in frame.columns]
     return Table(file, frame, rows[1:], is_text=True)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import sympy
+
+# Stands for zero where a logarithm is taken.
+_TINY = 1e-300
 
 
 class logistic(sympy.Function):
@@ -68,16 +71,60 @@ class hill(sympy.Function):
         return None
 
     def fdiff(self, argindex: int = 1) -> sympy.Expr:
-        """Differentiate; 1 - hill(x, k, n) is written hill(k, x, n)."""
+        """Differentiate, by functions of their own that are finite at x = 0."""
         x, k, n = self.args
-        slope = hill(x, k, n) * hill(k, x, n)
-        return (n * slope / x, -n * slope / k, sympy.log(x / k) * slope)[argindex - 1]
+        if argindex == 3:
+            return hill_shape(x, k, n)
+        slope = hill_slope(x, k, n)
+        return slope if argindex == 1 else -slope * x / k
 
     def _eval_evalf(self, prec: int) -> sympy.Expr | None:
-        x, k, n = (argument._eval_evalf(prec) for argument in self.args)
-        if any(value is None or not value.is_Number for value in (x, k, n)):
+        numbers = _evaluated(self.args, prec)
+        if numbers is None:
             return None
+        x, k, n = numbers
         return x**n / (k**n + x**n)
+
+
+class hill_slope(sympy.Function):
+    """The derivative of hill(x, k, n) by x, finite at x = 0 for n >= 1."""
+
+    nargs = (3,)
+    is_real = True
+
+    @classmethod
+    def eval(cls, x: sympy.Expr, k: sympy.Expr, n: sympy.Expr) -> sympy.Expr | None:
+        """Evaluate at numbers."""
+        if x.is_Number and k.is_Number and n.is_Number:
+            return sympy.Float(_hill_slope_array(float(x), float(k), float(n)))
+        return None
+
+    def _eval_evalf(self, prec: int) -> sympy.Expr | None:
+        numbers = _evaluated(self.args, prec)
+        return None if numbers is None else hill_slope(*numbers)
+
+
+class hill_shape(sympy.Function):
+    """The derivative of hill(x, k, n) by n, zero at x = 0."""
+
+    nargs = (3,)
+    is_real = True
+
+    @classmethod
+    def eval(cls, x: sympy.Expr, k: sympy.Expr, n: sympy.Expr) -> sympy.Expr | None:
+        """Evaluate at numbers."""
+        if x.is_Number and k.is_Number and n.is_Number:
+            return sympy.Float(_hill_shape_array(float(x), float(k), float(n)))
+        return None
+
+    def _eval_evalf(self, prec: int) -> sympy.Expr | None:
+        numbers = _evaluated(self.args, prec)
+        return None if numbers is None else hill_shape(*numbers)
+
+
+def _evaluated(arguments: Sequence[sympy.Expr], prec: int) -> list[sympy.Expr] | None:
+    values = [argument._eval_evalf(prec) for argument in arguments]
+    return None if any(v is None or not v.is_Number for v in values) else values
 
 
 def logistic_number(x: float) -> float:
@@ -111,9 +158,22 @@ def _hill_array(x: Any, k: Any, n: Any) -> Any:
         return _logistic_array(n * (np.log(x) - np.log(k)))
 
 
+def _hill_slope_array(x: Any, k: Any, n: Any) -> Any:
+    x = np.maximum(x, _TINY)
+    u = n * (np.log(x) - np.log(k))
+    return n * _logistic_array(u) * _logistic_array(-u) / x
+
+
+def _hill_shape_array(x: Any, k: Any, n: Any) -> Any:
+    distance = np.log(np.maximum(x, _TINY)) - np.log(k)
+    return distance * _logistic_array(n * distance) * _logistic_array(-n * distance)
+
+
 # For sympy.lambdify(..., modules=[NUMERIC, "numpy"]).
 NUMERIC: dict[str, Callable[..., Any]] = {
     "logistic": _logistic_array,
     "softplus": _softplus_array,
     "hill": _hill_array,
+    "hill_slope": _hill_slope_array,
+    "hill_shape": _hill_shape_array,
 }

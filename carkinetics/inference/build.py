@@ -15,6 +15,8 @@ from carkinetics.errors import FitError
 from carkinetics.inference.effects import effect_pairs, lkj_shape, patient_effects
 from carkinetics.inference.layout import Layout, lay_out
 from carkinetics.inference.terms import (
+    LINK_PRIORS,
+    PATIENT_SHIFT,
     Scales,
     add_flow,
     add_qpcr,
@@ -29,6 +31,8 @@ from carkinetics.solve.compiled import DEFAULT_TOLERANCE, CompiledSystem, compil
 from carkinetics.solve.op import log_levels
 
 PREFIX = {"log": "log_", "logit": "logit_", "identity": ""}
+# Name of a patient's own offset between qPCR and flow, an effect of the assay link.
+SHIFT = "qpcr_shift"
 
 
 @dataclass(frozen=True)
@@ -62,8 +66,10 @@ class Plan:
 
     Attributes
     ----------
+    source : Model
+        The model as it was given.
     model : Model
-        Expanded over the layout's cell types.
+        The same, expanded over the layout's cell types.
     system : System
         Its scalar equations.
     compiled : CompiledSystem or None
@@ -80,6 +86,7 @@ class Plan:
         Local error of the solver.
     """
 
+    source: Model
     model: Model
     system: System
     compiled: CompiledSystem | None
@@ -94,6 +101,24 @@ class Plan:
     def varying(self) -> tuple[Quantified, ...]:
         """Parameters that vary between patients."""
         return tuple(p for p in self.parameters if p.omega is not None)
+
+    def prior_texts(self) -> dict[str, str]:
+        """Return every prior in words, by the name of its variable."""
+        found = {p.variable: p.prior.text for p in self.parameters}
+        found |= {f"omega_{p.name}": p.omega.text for p in self.varying if p.omega is not None}
+        for assay in self.layout.assays:
+            found[f"sigma_{assay}"] = self.model.observed[assay].sigma.text
+        return found | (LINK_PRIORS if self.linked else {})
+
+    @property
+    def linked(self) -> bool:
+        """Whether qPCR is tied to flow by the assay link."""
+        return self.layout.assays == ("flow", "qpcr")
+
+    @property
+    def shift_scale(self) -> float:
+        """Scale of the prior of the SD of `SHIFT`."""
+        return PATIENT_SHIFT.spread
 
 
 def plan_fit(
@@ -115,6 +140,7 @@ def plan_fit(
     system = expanded.system()
     parameters = tuple(_quantified(expanded, name, layout.latent_unit) for name in system.parameters)
     return Plan(
+        source=model,
         model=expanded,
         system=system,
         compiled=None if system.closed_form else compile_system(system),
@@ -169,7 +195,6 @@ def assemble(plan: Plan) -> pm.Model:
         }
         omegas = [p.omega.variable(f"omega_{p.name}", scale=scales.omega) for p in plan.varying]
         effects = patient_effects(
-            names,
             [locations[name] for name in names],
             omegas,
             weights,

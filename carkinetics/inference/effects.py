@@ -1,12 +1,11 @@
 """Patient effects: correlated, Normal or Student-t, each as centered as its data warrant.
 
-The effects of a patient are built one after another through the Cholesky factor of their
-correlation: effect k has, given the earlier ones, the mean
-``m_k = location_k + omega_k * sum_j C[k, j] z_j`` and the SD ``s_k = omega_k * C[k, k]``. The
-sampler sees ``x_k ~ N(w m_k, s_k ** w)`` and the effect is ``m_k + s_k ** (1 - w) * (x_k - w m_k)``:
-w = 1 is centered, w = 0 non-centered, and every w gives the same prior (partial centering,
-Papaspiliopoulos et al. 2007, doi 10.1214/088342307000000014). w is data, one number per patient
-and effect, so that one compiled model serves every choice.
+The effects of a patient, in units of their between-patient SDs, are ``u = L z``: L is the Cholesky
+factor of their correlation, z are independent and standard. The sampler does not see u but
+``x = w location + omega ** w * u``: with w = 1 that is the patient's own parameter (centered), with
+w = 0 the standardized effect (non-centered), and every w describes the same prior (partial
+centering, Papaspiliopoulos et al. 2007, doi 10.1214/088342307000000014). w is data, one number per
+patient and effect, so that one compiled model serves every choice.
 """
 
 from __future__ import annotations
@@ -18,6 +17,8 @@ from typing import Any
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
+
+from carkinetics.inference.triangular import ForwardSubstitution
 
 # Prior of the degrees of freedom of Student-t effects and residuals: Gamma(2, 0.1) above 2.
 _SHAPE, _RATE, _LOWEST = 2.0, 0.1, 2.0
@@ -46,7 +47,7 @@ def degrees_of_freedom(name: str) -> Any:
     return pm.Truncated(name, pm.Gamma.dist(_SHAPE, _RATE), lower=_LOWEST)
 
 
-def correlation_cholesky(size: int, shape: float) -> list[list[Any]]:
+def correlation_cholesky(size: int, shape: float) -> Any:
     """Build the Cholesky factor of an LKJ(shape) correlation from partial correlations.
 
     The canonical partial correlations of an LKJ matrix are independent Beta variables on (-1, 1)
@@ -62,22 +63,18 @@ def correlation_cholesky(size: int, shape: float) -> list[list[Any]]:
 
     Returns
     -------
-    list of list
-        Lower triangle, rows of increasing length.
+    tensor, shape (size, size)
+        Lower triangular.
     """
-    beta = np.concatenate([np.full(k, shape + (size - 1 - j) / 2 - 0.5) for k, j in _columns(size)])
+    pairs = _pairs(size)
+    beta = np.array([shape + (size - 2 - j) / 2 for _, j in pairs])
     unit = pm.Beta("partial_correlation_unit", beta, beta, dims="effect_pair")
-    partial = 2.0 * unit - 1.0
-    rows: list[list[Any]] = [[pt.constant(1.0)]]
-    at = {pair: i for i, pair in enumerate(_pairs(size))}
-    for i in range(1, size):
-        remaining, row = pt.constant(1.0), []
-        for j in range(i):
-            p = partial[at[i, j]]
-            row.append(p * pt.sqrt(remaining))
-            remaining = remaining * (1.0 - p**2)
-        rows.append([*row, pt.sqrt(remaining)])
-    return rows
+    row, column = np.array(pairs).T
+    partial = pt.set_subtensor(pt.zeros((size, size))[row, column], 2.0 * unit - 1.0)
+    # Entry (i, j) is its partial correlation times the root of what the columns before it left.
+    remaining = pt.log1p(-(partial**2))
+    left = pt.cumsum(remaining, axis=1) - remaining
+    return (partial + np.eye(size)) * pt.exp(0.5 * left)
 
 
 def effect_pairs(names: Sequence[str]) -> list[str]:
@@ -86,7 +83,6 @@ def effect_pairs(names: Sequence[str]) -> list[str]:
 
 
 def patient_effects(
-    names: Sequence[str],
     locations: Sequence[Any],
     omegas: Sequence[Any],
     centering: Any,
@@ -98,10 +94,8 @@ def patient_effects(
 
     Parameters
     ----------
-    names : sequence of str
-        Names of the varying parameters.
     locations, omegas : sequences of tensors
-        Population location and between-patient SD of each, on the transformed scale.
+        Population location and between-patient SD of each effect, on the transformed scale.
     centering : tensor, shape (patient, effect)
         Weights w between 0 and 1.
     correlation_shape : float or None
@@ -113,47 +107,24 @@ def patient_effects(
     Returns
     -------
     Effects
+        The sampler's variable is ``x``; its prior is the potential ``prior_of_effects``.
     """
+    location, log_omega = pt.stack(locations), pt.log(pt.stack(omegas))
     nu = degrees_of_freedom("nu_patients") if student_t else None
-    correlated = correlation_shape is not None and len(names) > 1
-    factor = correlation_cholesky(len(names), correlation_shape) if correlated else None
-    standardized: list[Any] = []
-    coordinates: list[Any] = []
-    for k, name in enumerate(names):
-        mean, sd = locations[k], omegas[k]
-        if factor is not None:
-            for j, z in enumerate(standardized):
-                mean = mean + omegas[k] * factor[k][j] * z
-            sd = sd * factor[k][k]
-        weight = centering[:, k]
-        x = _draw(f"x_{name}", weight * mean, sd**weight, nu)
-        value = mean + sd ** (1.0 - weight) * (x - weight * mean)
-        standardized.append((value - mean) / sd)
-        coordinates.append(value)
-    if factor is not None:
-        _record_correlation(factor)
-    return Effects(pm.Deterministic(
-        "patient_coordinates", pt.stack(coordinates, axis=1), dims=("patient", "effect")
-    ))  # fmt: skip
-
-
-def _draw(name: str, mean: Any, sd: Any, nu: Any) -> Any:
-    if nu is None:
-        return pm.Normal(name, mean, sd, dims="patient")
-    return pm.StudentT(name, nu=nu, mu=mean, sigma=sd, dims="patient")
-
-
-def _record_correlation(factor: list[list[Any]]) -> None:
-    size = len(factor)
-    padded = [pt.stack([*row, *[pt.constant(0.0)] * (size - len(row))]) for row in factor]
-    lower = pt.stack(padded)
-    pm.Deterministic("correlation", lower @ lower.T, dims=("effect", "effect_other"))
+    x = pm.Flat("x", dims=("patient", "effect"))
+    distance = x - centering * location
+    standardized = distance * pt.exp(-centering * log_omega)
+    # The change of variables from u to x.
+    scale = -pt.sum(centering * log_omega)
+    if correlation_shape is not None and len(locations) > 1:
+        factor = correlation_cholesky(len(locations), correlation_shape)
+        standardized = ForwardSubstitution()(factor, standardized)
+        scale -= x.shape[0] * pt.sum(pt.log(pt.diagonal(factor)))
+    prior = pm.Normal.dist() if nu is None else pm.StudentT.dist(nu=nu)
+    pm.Potential("prior_of_effects", pt.sum(pm.logp(prior, standardized)) + scale)
+    value = location + pt.exp((1.0 - centering) * log_omega) * distance
+    return Effects(pm.Deterministic("patient_coordinates", value, dims=("patient", "effect")))
 
 
 def _pairs(size: int) -> list[tuple[int, int]]:
     return [(i, j) for j in range(size - 1) for i in range(j + 1, size)]
-
-
-def _columns(size: int) -> list[tuple[int, int]]:
-    """Return (how many rows below, column) for every column of the lower triangle."""
-    return [(size - 1 - j, j) for j in range(size - 1)]

@@ -21,6 +21,8 @@ class Samples:
 
     Attributes
     ----------
+    kind : str
+        ``"level"``, ``"share"`` (a CD8 share as a logit) or ``"events"`` (as counts).
     patient : array of int
         Index of the patient.
     row : array of int
@@ -33,11 +35,19 @@ class Samples:
         The same samples as they stand in the cohort.
     """
 
+    kind: str
     patient: np.ndarray
     row: np.ndarray
     log_level: np.ndarray
     below: np.ndarray
     table: pd.DataFrame
+
+    @property
+    def events(self) -> np.ndarray | None:
+        """CAR+ events acquired, where the samples are counts."""
+        if self.kind != "events":
+            return None
+        return self.table["events"].to_numpy(float).round().astype(int)
 
     def __len__(self) -> int:
         return len(self.row)
@@ -130,8 +140,8 @@ def lay_out(cohort: Cohort, model: Model, assays: Sequence[str] | None = None) -
         offsets=np.searchsorted(visits["index"], np.arange(len(patients) + 1)),
         days=visits["day"].to_numpy(float),
         flow=arrange.levels(flow),
-        split=arrange.shares(pairs[~counted]),
-        split_events=arrange.shares(pairs[counted]),
+        split=arrange.shares(pairs[~counted], "share"),
+        split_events=arrange.shares(pairs[counted], "events"),
         qpcr=arrange.levels(qpcr),
     )
 
@@ -150,12 +160,14 @@ class _Arranger:
         table = table.reset_index(drop=True)
         below = table["below_lloq"].to_numpy(bool)
         value = np.where(below, table["lloq"], table["level"]).astype(float)
-        return Samples(*self._places(table), np.log(value), below, table)
+        return Samples("level", *self._places(table), np.log(value), below, table)
 
-    def shares(self, table: pd.DataFrame) -> Samples:
+    def shares(self, table: pd.DataFrame, kind: str) -> Samples:
         table = table.reset_index(drop=True)
-        value = np.log(table["CD8"].to_numpy(float)) - np.log(table["CD4"].to_numpy(float))
-        return Samples(*self._places(table), value, np.zeros(len(table), bool), table)
+        # Counted samples may hold a subset of zero, whose logit is never used.
+        with np.errstate(divide="ignore"):
+            value = np.log(table["CD8"].to_numpy(float)) - np.log(table["CD4"].to_numpy(float))
+        return Samples(kind, *self._places(table), value, np.zeros(len(table), bool), table)
 
 
 def _pairs(levels: pd.DataFrame, flow: pd.DataFrame) -> pd.DataFrame:

@@ -8,7 +8,7 @@ density grows without bound as an SD goes to zero.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +16,32 @@ from scipy.optimize import minimize
 
 ROUNDS = 6
 _STEP = 1e-4
-# Effects in the objective are told apart by these name prefixes of the sampler's variables.
-EFFECT = "x_"
-OMEGA = "omega_"
-HELD = (OMEGA, "partial_correlation", "nu_")
-SHIFT = "qpcr_shift"
+# SDs stay within these factors of the scale of their prior: neither start is a funnel.
+_LOWEST_OMEGA, _HIGHEST_OMEGA = 0.1, 5.0
+
+Density = Callable[[np.ndarray], tuple[float, np.ndarray]]
+
+
+@dataclass(frozen=True, eq=False)
+class EffectPlaces:
+    """Where one patient effect stands in the sampler's point.
+
+    Attributes
+    ----------
+    patients : array of int, shape (patient,)
+        Places of the patients' values, centered.
+    location : int or None
+        Place of the population location; None where it is zero by definition.
+    omega : int
+        Place of the logarithm of the between-patient SD.
+    scale : float
+        Scale of the half-normal prior of that SD.
+    """
+
+    patients: np.ndarray
+    location: int | None
+    omega: int
+    scale: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +55,8 @@ class Prefit:
     spread : array, shape (coordinate,)
         Approximate posterior SD of each coordinate.
     information : dict of str to array, shape (patient,)
-        Per effect, omega^2 / (omega^2 + s^2): the share of a patient's effect that the data
-        determine.
+        Per effect, 1 - s^2 / omega^2 with s the SD of a patient's effect given the population:
+        the share of it that the data determine.
     omega : dict of str to float
         Between-patient SDs.
     log_density : float
@@ -49,14 +70,11 @@ class Prefit:
     log_density: float
 
 
-Density = Callable[[np.ndarray], tuple[float, np.ndarray]]
-
-
 def prefit(
     density: Density,
     start: np.ndarray,
-    slots: dict[str, slice],
-    omega_scales: dict[str, float],
+    effects: Mapping[str, EffectPlaces],
+    held: np.ndarray,
 ) -> Prefit:
     """Find a mode, its curvature and the information of every patient effect.
 
@@ -66,41 +84,65 @@ def prefit(
         Unconstrained point -> log density and gradient, with all effects centered.
     start : array, shape (coordinate,)
         Where to start, on the unconstrained scale.
-    slots : dict of str to slice
-        Place of every variable in that point, by its untransformed name.
-    omega_scales : dict of str to float
-        Scale of the half-normal prior of every between-patient SD, by effect name.
+    effects : mapping of str to EffectPlaces
+        The patient effects.
+    held : array of int
+        Places that keep their starting value (correlations, degrees of freedom).
 
     Returns
     -------
     Prefit
     """
-    effects = [name[len(EFFECT) :] for name in slots if name.startswith(EFFECT)]
     point = start.copy()
-    held = _indices(slots, [n for n in slots if n.startswith(HELD)])
-    for name in effects:
-        point[slots[OMEGA + name]] = np.log(0.7 * omega_scales[name])
-    free = np.setdiff1d(np.arange(point.size), held)
+    omegas = np.array([places.omega for places in effects.values()], dtype=int)
+    for places in effects.values():
+        point[places.omega] = np.log(0.7 * places.scale)
+        point[places.patients] = 0.0 if places.location is None else point[places.location]
+    free = np.setdiff1d(np.arange(point.size), np.concatenate([held, omegas]))
     spreads: dict[str, np.ndarray] = {}
     for _ in range(ROUNDS):
         point = _climb(density, point, free)
-        spreads = _effect_spreads(density, point, slots, effects)
-        for name in effects:
-            s2 = _second_moment(point, slots, name) + spreads[name] ** 2
-            omega = _omega_mode(s2, omega_scales[name])
-            point[slots[OMEGA + name]] = np.log(omega)
-    omegas = {name: float(np.exp(point[slots[OMEGA + name]][0])) for name in effects}
-    information = {
-        name: np.clip(1.0 - spreads[name] ** 2 / omegas[name] ** 2, 0.0, 1.0) for name in effects
-    }
-    value, _ = density(point)
+        spreads = _effect_spreads(density, point, effects)
+        for name, places in effects.items():
+            squares = _distances(point, places) ** 2 + spreads[name] ** 2
+            point[places.omega] = np.log(_omega_mode(squares, places.scale))
+    omega = {name: float(np.exp(point[places.omega])) for name, places in effects.items()}
     return Prefit(
         mode=point,
-        spread=_all_spreads(density, point, slots, spreads),
-        information=information,
-        omega=omegas,
-        log_density=float(value),
+        spread=_all_spreads(density, point, effects, spreads),
+        information={
+            name: np.clip(1.0 - (spreads[name] / omega[name]) ** 2, 0.0, 1.0) for name in effects
+        },
+        omega=omega,
+        log_density=float(density(point)[0]),
     )
+
+
+def recenter(
+    point: np.ndarray, effects: Mapping[str, EffectPlaces], weights: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    """Rewrite a point with all effects centered for other weights.
+
+    Parameters
+    ----------
+    point : array, shape (coordinate,)
+        Unconstrained point, effects centered.
+    effects : mapping of str to EffectPlaces
+        The patient effects.
+    weights : mapping of str to array, shape (patient,)
+        Centering weights w: the sampler sees ``w location + omega ** w u``.
+
+    Returns
+    -------
+    array, shape (coordinate,)
+    """
+    result = point.copy()
+    for name, places in effects.items():
+        w = weights[name]
+        location = 0.0 if places.location is None else point[places.location]
+        omega = np.exp(point[places.omega])
+        result[places.patients] = w * location + omega ** (w - 1.0) * _distances(point, places)
+    return result
 
 
 def _climb(density: Density, point: np.ndarray, free: np.ndarray) -> np.ndarray:
@@ -122,69 +164,59 @@ def _climb(density: Density, point: np.ndarray, free: np.ndarray) -> np.ndarray:
     return best
 
 
+def _distances(point: np.ndarray, places: EffectPlaces) -> np.ndarray:
+    location = 0.0 if places.location is None else point[places.location]
+    return point[places.patients] - location
+
+
 def _effect_spreads(
-    density: Density, point: np.ndarray, slots: dict[str, slice], effects: Sequence[str]
+    density: Density, point: np.ndarray, effects: Mapping[str, EffectPlaces]
 ) -> dict[str, np.ndarray]:
     """SD of every patient's effects given everything shared, from the curvature at the mode.
 
     Patients are independent given what they share, so one difference per effect, made for all
     patients at once, gives every patient's block of the Hessian.
     """
-    places = [slots[EFFECT + name] for name in effects]
-    n = places[0].stop - places[0].start
-    hessian = np.zeros((n, len(effects), len(effects)))
+    places = [effect.patients for effect in effects.values()]
+    hessian = np.zeros((places[0].size, len(places), len(places)))
     for k, place in enumerate(places):
-        up, down = point.copy(), point.copy()
-        up[place] += _STEP
-        down[place] -= _STEP
-        difference = (density(up)[1] - density(down)[1]) / (2 * _STEP)
+        difference = _gradient_change(density, point, place)
         for j, other in enumerate(places):
             hessian[:, j, k] = -difference[other]
     hessian = 0.5 * (hessian + hessian.transpose(0, 2, 1))
     values, vectors = np.linalg.eigh(np.nan_to_num(hessian))
-    values = np.maximum(values, 1e-3)
-    variance = np.einsum("njk,nk,njk->nj", vectors, 1.0 / values, vectors)
+    variance = np.einsum("njk,nk,njk->nj", vectors, 1.0 / np.maximum(values, 1e-3), vectors)
     return {name: np.sqrt(variance[:, k]) for k, name in enumerate(effects)}
 
 
-def _second_moment(point: np.ndarray, slots: dict[str, slice], name: str) -> np.ndarray:
-    """Squared distances of the centered effects from their location."""
-    x = point[slots[EFFECT + name]]
-    location = 0.0
-    for prefix in ("log_", "logit_", ""):
-        if prefix + name in slots:
-            location = point[slots[prefix + name]][0]
-            break
-    return (x - location) ** 2
+def _gradient_change(density: Density, point: np.ndarray, place: np.ndarray | int) -> np.ndarray:
+    up, down = point.copy(), point.copy()
+    up[place] += _STEP
+    down[place] -= _STEP
+    return (density(up)[1] - density(down)[1]) / (2 * _STEP)
 
 
 def _omega_mode(squares: np.ndarray, scale: float) -> float:
     """Maximize N(0, omega) over the squares times a half-normal prior of omega."""
     n, total = squares.size, float(squares.sum())
     omega2 = scale**2 * (-n + np.sqrt(n**2 + 4 * total / scale**2)) / 2
-    return float(np.clip(np.sqrt(omega2), 0.05 * scale, 5 * scale))
+    return float(np.clip(np.sqrt(omega2), _LOWEST_OMEGA * scale, _HIGHEST_OMEGA * scale))
 
 
 def _all_spreads(
-    density: Density, point: np.ndarray, slots: dict[str, slice], spreads: dict[str, np.ndarray]
+    density: Density,
+    point: np.ndarray,
+    effects: Mapping[str, EffectPlaces],
+    spreads: Mapping[str, np.ndarray],
 ) -> np.ndarray:
     """SD of every coordinate for jittered starts: effects by curvature, the rest one by one."""
     result = np.full(point.size, 0.3)
-    for name, place in slots.items():
-        effect = name[len(EFFECT) :] if name.startswith(EFFECT) else None
-        if effect in spreads:
-            result[place] = spreads[effect]
-            continue
-        for i in range(place.start, place.stop):
-            up, down = point.copy(), point.copy()
-            up[i] += _STEP
-            down[i] -= _STEP
-            curvature = -(density(up)[1][i] - density(down)[1][i]) / (2 * _STEP)
-            if np.isfinite(curvature) and curvature > 1.0:
-                result[i] = min(0.5, 1.0 / np.sqrt(curvature))
+    shared = np.ones(point.size, dtype=bool)
+    for name, places in effects.items():
+        result[places.patients] = np.minimum(spreads[name], 1.0)
+        shared[places.patients] = False
+    for i in np.flatnonzero(shared):
+        curvature = -_gradient_change(density, point, i)[i]
+        if np.isfinite(curvature) and curvature > 1.0:
+            result[i] = min(0.5, 1.0 / np.sqrt(curvature))
     return result
-
-
-def _indices(slots: dict[str, slice], names: Sequence[str]) -> np.ndarray:
-    pieces = [np.arange(slots[name].start, slots[name].stop) for name in names]
-    return np.concatenate(pieces) if pieces else np.array([], dtype=int)

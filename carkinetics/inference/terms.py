@@ -28,6 +28,12 @@ PATIENT_SHIFT = Prior.parse("halfnormal(sd=0.4)")
 SHARE_SIGMA = Prior.parse("halfnormal(sd=0.5)")
 # Without leukocytes the link has to absorb their change: the residual may be twice as large.
 SIGMA_WITHOUT_WBC = Prior.parse("halfnormal(sd=1.0)")
+LINK_PRIORS = {
+    "log_copies_per_cell": COPIES_PER_CELL.text,
+    "link_slope": LINK_SLOPE.text,
+    "wbc_slope": WBC_SLOPE.text,
+    "omega_qpcr_shift": PATIENT_SHIFT.text,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +68,7 @@ def add_split_events(samples: Samples, logit_share: Any) -> None:
     """Add the likelihood of counted CD8 events: beta-binomial."""
     overdispersion = pm.Beta("overdispersion_share", 1.0, 50.0)
     share = pm.math.sigmoid(logit_share[samples.row])
-    events = samples.table["events"].to_numpy(float).round().astype(int)
+    events = samples.events
     cd8 = samples.table["events_cd8"].to_numpy(float).round().astype(int)
     terms = split_log_likelihood(cd8, events, share, overdispersion)
     _record("share_events", samples, terms)

@@ -186,7 +186,9 @@ def _build(
 ) -> Model:
     chosen = tuple(cell_types or file.subsets.cell_type)
     known = (*file.subsets.cell_type, "total")
-    if any(cell not in known for cell in chosen) or ("total" in chosen and len(chosen) > 1):
+    alone = "total" not in chosen or len(chosen) == 1
+    # Those of the file itself are checked with the rest of it.
+    if cell_types and not (set(chosen) <= set(known) and alone and len(set(chosen)) == len(chosen)):
         listed = ", ".join(file.subsets.cell_type)
         raise ModelFileError(
             Fault(name, f"cannot be written out for {', '.join(chosen)}; it has {listed} and total")

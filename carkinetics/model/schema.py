@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -23,6 +23,11 @@ _WANTED = {
     **{"string_type": "text in quotes", "float_type": "a number", "list_type": "a list"},
     **{"dict_type": "a table", "model_type": "a table", "finite_number": "a finite number"},
     **{"model_attributes_type": "a table"},
+}
+# Keys on which no equation depends, with something to go on with where they are at fault.
+_STAND_INS = {
+    **{"title": "", "summary": "", "reference": "", "label": "", "source": ""},
+    **{"standing": "choice"},
 }
 
 Over = Literal["cell_type"] | None
@@ -194,8 +199,9 @@ def read_toml(text: str) -> tuple[dict[str, Any], list[Fault]]:
 def check_shape(tables: Mapping[str, Any]) -> tuple[ModelFile | None, list[Fault]]:
     """Check tables against the shape of a model file.
 
-    Unknown keys are reported and left out, so that the equations are checked in the same run;
-    after any other fault there is no file to go on with.
+    Unknown keys are reported and left out, and what no equation depends on (a label, a source)
+    is filled in, so that the equations are checked in the same run; after any other fault there
+    is no file to go on with.
     """
     try:
         return ModelFile.model_validate(tables), []
@@ -204,10 +210,24 @@ def check_shape(tables: Mapping[str, Any]) -> tuple[ModelFile | None, list[Fault
     except RecursionError:
         return None, [Fault("file", "nested too deep")]
     faults = [_fault(item) for item in found]
-    if any(item["type"] != "extra_forbidden" for item in found):
+    prose = [item["loc"] for item in found if item["loc"][-1] in _STAND_INS]
+    unknown = {tuple(item["loc"]) for item in found if item["type"] == "extra_forbidden"}
+    if len(prose) + len(unknown) < len(found):
         return None, faults
-    rest = _without(tables, {tuple(item["loc"]) for item in found})
-    return ModelFile.model_validate(rest), faults
+    rest = _without(tables, unknown)
+    for place in prose:
+        _table_at(rest, place[:-1])[place[-1]] = _STAND_INS[str(place[-1])]
+    try:
+        return ModelFile.model_validate(rest), faults
+    except ValidationError:
+        # What was filled in is not prose after all: a parameter called 'label', say.
+        return None, faults
+
+
+def _table_at(tables: Any, place: tuple[Any, ...]) -> Any:
+    for part in place:
+        tables = tables[part]
+    return tables
 
 
 def _without(table: Any, places: set[tuple[Any, ...]], here: tuple[Any, ...] = ()) -> Any:
@@ -247,14 +267,18 @@ def _fault(item: Mapping[str, Any]) -> Fault:
 
 
 def _keys_at(place: tuple[Any, ...]) -> list[str]:
+    """Return the keys that the table at a place may have."""
     table: Any = ModelFile
-    for part in place:
-        if isinstance(table, type) and issubclass(table, BaseModel):
-            fields = {f.alias or name: f.annotation for name, f in table.model_fields.items()}
-            table = next((a for a in (fields[part], *get_args(fields[part])) if _is_table(a)), None)
-            table = table or (get_args(fields[part]) or (None,))[-1]
-    if not _is_table(table):
-        return []
+    parts = list(place)
+    while parts:
+        fields = {f.alias or name: f.annotation for name, f in table.model_fields.items()}
+        kind = fields.get(parts.pop(0))
+        table = next((part for part in (kind, *get_args(kind)) if _is_table(part)), None)
+        if table is None:
+            return []
+        if get_origin(kind) is dict and parts:
+            # A name of the author's own, not a key.
+            parts.pop(0)
     return [field.alias or name for name, field in table.model_fields.items()]
 
 

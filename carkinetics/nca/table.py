@@ -112,9 +112,11 @@ def profiles(cohort: Cohort, assay: str, cell_type: str) -> Iterator[Profile]:
     wanted = of_assay[of_assay["cell_type"] == cell_type]
     units = sorted(set(wanted["unit"]))
     if len(units) != 1:
-        what = f"units {units} are mixed" if units else "there are no samples"
-        where = f"{cohort.name}: {assay}, {cell_type}"
-        raise DataError(Fault(where, what, "One assay has one unit; see cohort.levels."))
+        what, remedy = f"units {units} are mixed", "One assay has one unit; see cohort.levels."
+        if not units:
+            known = sorted({f"{a}, {c}" for a in cohort.assays for c in cohort.cell_types(a)})
+            what, remedy = "there are no samples", f"The cohort has {'; '.join(known)}."
+        raise DataError(Fault(f"{cohort.name}: {assay}, {cell_type}", what, remedy))
     if cell_type != "total":
         wanted = _limited_by_total(wanted, of_assay[of_assay["cell_type"] == "total"])
     by_patient = dict(tuple(wanted.groupby("patient", sort=False)))

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from carkinetics.cohort import Cohort
 
 _QUANTILES = {"lower": 0.25, "median": 0.5, "upper": 0.75}
-_SHIFT_DAYS, _SHIFT_SHARE = 3.0, 0.1  # samples further apart than both are never one visit
+_SHIFT_DAYS, _SHIFT_SHARE = 3.0, 0.1  # samples this far apart may be one visit
+_WEEK = 6.0  # ... and so may samples of consecutive days within a week
 
 
 def visit_quantiles(
@@ -33,8 +34,8 @@ def visit_quantiles(
         Which samples.
     visits : sequence of float, optional
         Planned days; a sample belongs to the nearest one [day]. Left out, neighboring days are
-        taken together as long as no patient was sampled on both, they lie within 3 days (or 10 %
-        of the day, later on).
+        taken together as long as no patient was sampled on both and they lie within 3 days (or
+        10 % of the day, later on), or follow each other day by day for no more than a week.
 
     Returns
     -------
@@ -66,14 +67,17 @@ def visit_quantiles(
 
 
 def _group_days(samples: pd.DataFrame) -> np.ndarray:
-    """Number the visits: a new one begins where a patient returns or the days lie too far apart."""
-    number, first, seen = -1, -np.inf, set[str]()
+    """Assign visits: a new one begins where a patient returns or the days lie too far apart."""
+    number, first, previous, seen = -1, -np.inf, -np.inf, set[str]()
     of_day = {}
     for day, rows in samples.groupby("day"):
         patients = set(rows["patient"])
-        if day - first > max(_SHIFT_DAYS, _SHIFT_SHARE * first) or patients & seen:
+        near = day - first <= max(_SHIFT_DAYS, _SHIFT_SHARE * first)
+        near |= day - previous <= 1 and day - first <= _WEEK
+        if not near or patients & seen:
             number, first, seen = number + 1, day, set()
         seen |= patients
+        previous = day
         of_day[day] = number
     return samples["day"].map(of_day).to_numpy()
 

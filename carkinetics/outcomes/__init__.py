@@ -2,10 +2,11 @@
 
 from carkinetics.outcomes.associate import associate
 from carkinetics.outcomes.association import Association, Estimate
-from carkinetics.outcomes.binary import auroc, firth_logistic, hodges_lehmann, mann_whitney
-from carkinetics.outcomes.hazards import cox, firth_cox
+from carkinetics.outcomes.binary import auroc, hodges_lehmann, mann_whitney
+from carkinetics.outcomes.hazards import cox
 from carkinetics.outcomes.multiplicity import benjamini_hochberg, holm
 from carkinetics.outcomes.ordinal import logistic, proportional_odds
+from carkinetics.outcomes.penalized import firth_cox, firth_logistic
 from carkinetics.outcomes.proportions import clopper_pearson
 from carkinetics.outcomes.scales import (
     doubling_from_tenfold,

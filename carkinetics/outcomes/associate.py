@@ -36,6 +36,8 @@ from carkinetics.outcomes.guards import (
     DEFAULT_WINDOW,
     check_clock,
     check_landmark,
+    check_numbers,
+    late_peaks,
     order_in_time,
 )
 from carkinetics.quantities import find_quantity
@@ -72,7 +74,7 @@ def associate(
         ``"detectable_28"``. All but the last go in as natural logs.
     outcome : str
         ``"ttp"``, ``"pfs"``, ``"os"``, ``"crs_grade"``, ``"iec_hs"`` or any column of the table of
-        patients: true and false is binary, whole numbers are grades, other numbers continuous.
+        patients: true and false is binary, whole numbers up to 10 are grades, others continuous.
     cell_type : str
         ``"total"``, ``"CD4"`` or ``"CD8"``.
     assay : str
@@ -110,6 +112,7 @@ def associate(
     >>> [f"{e.method}: {e.measure} {e.estimate:.2f}" for e in found.estimates]
     ['Cox (Efron): hazard ratio per doubling 0.60']
     """
+    check_numbers(probability, window, landmark)
     label = _label(exposure)
     cohort, exposures = _resolve(source, exposure)
     endpoint = read_endpoint(cohort, outcome)
@@ -130,6 +133,8 @@ def associate(
     for values in modes:
         pairs, missing = _pair(values, endpoint, probability, seed)
         estimates += estimates_of(endpoint.kind, pairs)
+        known_day = max(window, landmark or 0.0)
+        notes += late_peaks(endpoint, exposure, values.tmax, known_day, _word(values))
         notes += order_in_time(endpoint, values.tmax, _word(values)) + values.notes
         left_out += tuple(f"{_word(values)} exposure, {text}" for text in _counted(missing))
     posterior = next((v for v in modes if v.mode == POSTERIOR_MEAN), None)
@@ -271,6 +276,9 @@ def _word(values: ExposureValues) -> str:
 
 
 def _label(exposure: str) -> str:
+    if not isinstance(exposure, str):
+        what, remedy = f"exposure is {exposure!r}", 'Give the name of a quantity, such as "cmax".'
+        raise DataError(Fault("associate", what, remedy, section="exposure"))
     return OBSERVED[exposure].label if exposure in OBSERVED_ONLY else find_quantity(exposure).label
 
 

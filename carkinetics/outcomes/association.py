@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from dataclasses import dataclass, field, replace
 from html import escape
 
 import numpy as np
 import pandas as pd
 
+from carkinetics.errors import DataError, Fault
 from carkinetics.outcomes.scales import tenfold_from_doubling
 
 SYNTHETIC = "SYNTHETIC, not patient data"
@@ -20,6 +22,7 @@ OBSERVED_VALUE = "classical, observed value"
 PROPAGATED = "propagated (cut)"
 MODES = (JOINT, POSTERIOR_MEAN, OBSERVED_VALUE, PROPAGATED)
 
+_WIDTH = 110  # letters of a printed line
 _DOUBLING, _TENFOLD = "per doubling", "per ten-fold"
 
 
@@ -45,6 +48,15 @@ class Estimate:
         Two-sided; NaN where missing.
     p_kind : str
         Where the p-value comes from, such as ``"likelihood ratio"``.
+    statistic : float
+        What a rank test counts; NaN for others.
+    statistic_name : str
+        ``"U"`` (Mann-Whitney, of the patients with the event) or ``"J"`` (Jonckheere-Terpstra).
+    p_asymptotic : float
+        The p-value that a large-sample approximation would give, for comparison with other
+        programs; NaN where there is none.
+    asymptotic_kind : str
+        Which approximation.
     n, n_events : int
         Patients used, and events among them (grade above the lowest; -1 where there are none to
         speak of).
@@ -62,6 +74,10 @@ class Estimate:
     interval_kind: str = ""
     p_value: float = math.nan
     p_kind: str = ""
+    statistic: float = math.nan
+    statistic_name: str = ""
+    p_asymptotic: float = math.nan
+    asymptotic_kind: str = ""
     n: int = 0
     n_events: int = -1
     note: str = ""
@@ -152,7 +168,8 @@ class Association:
             The fields of `Estimate` as columns.
         """
         if per not in ("doubling", "ten-fold"):
-            raise ValueError(f"per is {per!r}; choose 'doubling' or 'ten-fold'")
+            what = f"per is {per!r}"
+            raise DataError(Fault("Association.table", what, "Choose 'doubling' or 'ten-fold'."))
         rows = [vars(e.tenfold() if per == "ten-fold" else e) for e in self.estimates]
         return pd.DataFrame(rows, columns=list(Estimate.__dataclass_fields__))
 
@@ -170,9 +187,9 @@ class Association:
             found = self.of_mode(mode)
             if found:
                 lines.append(f"  {mode}")
-                lines.append(_indented(_shown(found).to_string(index=False, justify="left")))
-        lines += [f"    {e.method}: {e.note}" for e in self.estimates if e.missing and e.note]
-        lines += [f"  note: {note}" for note in self.notes]
+                lines += [f"    {line}" for line in _as_text(_shown(found, brief=True))]
+                lines += [_folded(f"    {e.method}: {_how(e)}") for e in found if _how(e)]
+        lines += [_folded(f"  note: {note}") for note in self.notes]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -180,7 +197,7 @@ class Association:
         for mode in MODES:
             found = self.of_mode(mode)
             if found:
-                shown = _shown(found).assign(note=[e.note for e in found])
+                shown = _shown(found).assign(note=[_remark(e) for e in found])
                 parts.append(f"<p>{escape(mode)}</p>{shown.to_html(index=False, border=0)}")
         if self.notes:
             items = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
@@ -188,16 +205,17 @@ class Association:
         return "<div>" + "".join(parts) + "</div>"
 
 
-def _shown(estimates: tuple[Estimate, ...]) -> pd.DataFrame:
-    """Round estimates for reading."""
+def _shown(estimates: tuple[Estimate, ...], brief: bool = False) -> pd.DataFrame:
+    """Round estimates for reading; brief leaves out where intervals and p-values come from."""
     return pd.DataFrame(
         [
             {
                 "method": e.method,
                 "measure": e.measure,
                 "estimate": "missing" if e.missing else f"{e.estimate:.3g}",
-                "interval": _interval(e),
-                "p": _p(e),
+                "interval": _interval(e, brief),
+                "p": _p(e, brief),
+                "statistic": f"{e.statistic_name} = {e.statistic:g}" if e.statistic_name else "",
                 "n": e.n,
                 "events": e.n_events if e.n_events >= 0 else "",
             }
@@ -206,18 +224,50 @@ def _shown(estimates: tuple[Estimate, ...]) -> pd.DataFrame:
     )
 
 
-def _interval(e: Estimate) -> str:
+def _as_text(shown: pd.DataFrame) -> list[str]:
+    """Align words to the left and numbers to the right; leave out columns without entries."""
+    empty = [name for name in shown.columns if (shown[name] == "").all()]
+    shown = shown.drop(columns=empty).astype(str)
+    lines = [list(shown.columns), *shown.to_numpy().tolist()]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    right = [name in ("estimate", "n", "events") for name in shown.columns]
+    return [
+        "  ".join(
+            cell.rjust(width) if to_right else cell.ljust(width)
+            for cell, width, to_right in zip(line, widths, right, strict=True)
+        ).rstrip()
+        for line in lines
+    ]
+
+
+def _folded(text: str) -> str:
+    return textwrap.fill(text, _WIDTH, subsequent_indent="    ", break_on_hyphens=False)
+
+
+def _how(e: Estimate) -> str:
+    """Say where the interval and the p-value come from, and what else there is to know."""
+    parts = (
+        f"{e.probability:.0%} interval: {e.interval_kind}" if e.interval_kind else "",
+        f"p: {e.p_kind}" if e.p_kind else "",
+        e.note,
+    )
+    return "; ".join(filter(None, parts))
+
+
+def _remark(e: Estimate) -> str:
+    asymptotic = f"asymptotic p {e.p_asymptotic:.3g} ({e.asymptotic_kind})"
+    return "; ".join(filter(None, (e.note, "" if math.isnan(e.p_asymptotic) else asymptotic)))
+
+
+def _interval(e: Estimate, brief: bool) -> str:
     if math.isnan(e.lower) and math.isnan(e.upper):
         return ""
-    return f"{e.lower:.3g} to {e.upper:.3g} ({e.probability:.0%}, {e.interval_kind})"
+    ends = f"{e.lower:.3g} to {e.upper:.3g}"
+    return ends if brief else f"{ends} ({e.probability:.0%}, {e.interval_kind})"
 
 
-def _p(e: Estimate) -> str:
+def _p(e: Estimate, brief: bool) -> str:
     if math.isnan(e.p_value):
         return ""
     value = "<0.001" if e.p_value < 0.001 else f"{e.p_value:.3f}"
-    return f"{value} ({e.p_kind})"
-
-
-def _indented(text: str) -> str:
-    return "\n".join(f"    {line}" for line in text.splitlines())
+    return value if brief else f"{value} ({e.p_kind})"

@@ -20,7 +20,6 @@ from carkinetics.outcomes.permutation import (
     exact_distribution,
     two_sided,
 )
-from carkinetics.outcomes.regression import Regression, design
 
 Array = NDArray[np.float64]
 
@@ -229,58 +228,3 @@ def _newcombe(area: float, n1: int, n0: int, z: float) -> tuple[float, float]:
 
 def _root(function: Callable[[float], float], low: float, high: float) -> float:
     return float(optimize.brentq(function, low, high, xtol=1e-12))
-
-
-def firth_logistic(x: ArrayLike, event: ArrayLike, *, probability: float = 0.95) -> Regression:
-    """Fit a logistic regression by Firth's penalized likelihood.
-
-    Finite under separation, where ordinary maximum likelihood is not.
-
-    Parameters
-    ----------
-    x : array_like, shape (patient,) or (patient, covariate)
-        Covariates, such as ln exposure.
-    event : array_like, shape (patient,)
-        Whether the patient had the event.
-    probability : float
-        Coverage of the penalized profile-likelihood intervals.
-
-    Returns
-    -------
-    Regression
-        Log odds ratios per unit of each covariate, with p-values from the penalized likelihood
-        ratio; ``intercepts`` holds the intercept.
-
-    References
-    ----------
-    Heinze and Schemper 2002, doi 10.1002/sim.1047.
-    """
-    from firthmodels import FirthLogisticRegression
-
-    matrix, event = design(x), np.asarray(event, dtype=bool)
-    columns, n, n_events = matrix.shape[1], event.size, int(event.sum())
-    reason = one_sided_outcome(event)
-    if not reason and (np.ptp(matrix, axis=0) == 0).any():
-        reason = "the exposure is the same in all patients"
-    if reason:
-        return Regression.missing(reason, columns, n, n_events)
-    center, spread = matrix.mean(axis=0), matrix.std(axis=0)
-    # The numba backend compiles for half a minute; these data need milliseconds.
-    model = FirthLogisticRegression(backend="numpy", gtol=1e-9, xtol=1e-9, max_iter=500)
-    model.fit((matrix - center) / spread, event)
-    features = list(range(columns))
-    model.lrt(features)
-    limits = model.conf_int(1.0 - probability, "pl", features, max_iter=500, tol=1e-9)[:columns]
-    slopes = np.asarray(model.coef_) / spread
-    return Regression(
-        slopes,
-        np.asarray(model.bse_)[:columns] / spread,
-        limits[:, 0] / spread,
-        limits[:, 1] / spread,
-        np.asarray(model.lrt_pvalues_)[:columns],
-        intercepts=np.array([float(model.intercept_) - float(slopes @ center)]),
-        # The Jeffreys penalty of the scaled covariates differs from that of the given ones.
-        loglik=float(model.loglik_) + float(np.log(spread).sum()),
-        n=n,
-        n_events=n_events,
-    )

@@ -29,7 +29,7 @@ _ONSETS = {
     "icans_grade": "icans_onset_day",
     "iec_hs": "iec_hs_day",
 }
-_MOST_GRADES = 10  # whole numbers with more distinct values are counts, not grades
+_HIGHEST_GRADE = 10  # higher whole numbers are counts or days, not grades
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def read_endpoint(cohort: Cohort, outcome: str) -> Endpoint:
         Levels and patients.
     outcome : str
         ``"ttp"``, ``"pfs"``, ``"os"``, or a column. True and false (or 0 and 1) make a binary
-        outcome, up to ten whole numbers an ordinal one, other numbers a continuous one; the
+        outcome, whole numbers from 0 to 10 an ordinal one, other numbers a continuous one; the
         whole numbers 0 to 5 stay grades when a missing one has turned them into fractions.
         Columns that end in ``_grade`` are always ordinal.
 
@@ -83,7 +83,7 @@ def read_endpoint(cohort: Cohort, outcome: str) -> Endpoint:
     Endpoint
         Patients without the outcome are in ``left_out``.
     """
-    table = cohort.patients.set_index("patient")
+    table = cohort.patients.set_index("patient").drop(columns="synthetic", errors="ignore")
     if outcome in _CLOCKS:
         return _survival(cohort, table, outcome)
     if outcome not in table.columns or outcome in _BY_DAY:
@@ -131,12 +131,11 @@ def _kind_and_values(cohort: Cohort, outcome: str, column: pd.Series) -> tuple[s
         raise DataError(Fault(f"cohort {cohort.name}", what, remedy, section=outcome))
     values = column.astype("Float64").astype(float)
     distinct = set(values.dropna())
-    whole = all(value == int(value) for value in distinct if np.isfinite(value))
     if pd.api.types.is_float_dtype(column) and not distinct <= set(range(6)):
         return CONTINUOUS, values
     if distinct <= {0.0, 1.0} and not outcome.endswith("_grade"):
         return BINARY, values
-    if whole and len(distinct) <= _MOST_GRADES:
+    if distinct <= set(range(_HIGHEST_GRADE + 1)):
         return ORDINAL, values
     return CONTINUOUS, values
 

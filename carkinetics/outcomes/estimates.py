@@ -13,14 +13,14 @@ from carkinetics.outcomes.association import Estimate
 from carkinetics.outcomes.binary import (
     Interval,
     auroc,
-    firth_logistic,
     hodges_lehmann,
     mann_whitney,
 )
 from carkinetics.outcomes.endpoint import BINARY, CONTINUOUS, ORDINAL, SURVIVAL
 from carkinetics.outcomes.exposure_values import LINEAR
-from carkinetics.outcomes.hazards import cox, firth_cox
+from carkinetics.outcomes.hazards import cox
 from carkinetics.outcomes.ordinal import proportional_odds
+from carkinetics.outcomes.penalized import firth_cox, firth_logistic
 from carkinetics.outcomes.permutation import RankTest
 from carkinetics.outcomes.regression import Regression
 from carkinetics.outcomes.scales import ratio_per_doubling
@@ -103,7 +103,7 @@ def _binary(pairs: Pairs) -> tuple[Estimate, ...]:
         Estimate(
             mode=pairs.mode,
             method="AUROC",
-            measure="chance that a patient with the event has the higher exposure",
+            measure="chance of higher exposure with the event",
             **_limits(area, pairs.probability),
             n=n,
             n_events=n_events,
@@ -115,22 +115,20 @@ def _binary(pairs: Pairs) -> tuple[Estimate, ...]:
 
 def _shift(pairs: Pairs, ranks: RankTest, shift: Interval, n: int, n_events: int) -> Estimate:
     numbers = _limits(shift, pairs.probability)
-    measure = "difference of medians, with against without (Hodges-Lehmann)"
+    measure = "difference of medians (Hodges-Lehmann)"
     if pairs.scale != LINEAR:
-        measure = "ratio of medians, with against without (Hodges-Lehmann)"
+        measure = "ratio of medians (Hodges-Lehmann)"
         for name in ("estimate", "lower", "upper"):
             numbers[name] = float(np.exp(numbers[name]))
-    notes = [f"U = {ranks.statistic:g}" if not ranks.reason else "", _asymptotic(ranks)]
     return Estimate(
         mode=pairs.mode,
         method="Mann-Whitney",
         measure=measure,
         **numbers,
-        p_value=ranks.p_value,
-        p_kind=ranks.p_kind,
+        **_of_test(ranks, "U"),
         n=n,
         n_events=n_events,
-        note="; ".join(part for part in (shift.reason, *notes) if part),
+        note=shift.reason,
     )
 
 
@@ -138,12 +136,12 @@ def _ordinal(pairs: Pairs) -> tuple[Estimate, ...]:
     keep = pairs.regressed
     odds = proportional_odds(pairs.x[keep], pairs.outcome[keep], probability=pairs.probability)
     trend = jonckheere_terpstra(pairs.rank, pairs.outcome, seed=pairs.seed)
-    measure = "chance that the patient with the higher grade has the higher exposure"
+    measure = "chance of higher exposure at higher grade"
     return (
         _ratio(
             pairs, odds, "proportional odds", "odds ratio of a higher grade", "profile likelihood"
         ),
-        _rank(pairs, trend, "Jonckheere-Terpstra", measure, f"J = {trend.statistic:g}"),
+        _rank(pairs, trend, "Jonckheere-Terpstra", measure, "J"),
         *_correlations(pairs),
     )
 
@@ -196,24 +194,28 @@ def _ratio(
     )
 
 
-def _rank(pairs: Pairs, test: RankTest, method: str, measure: str, note: str = "") -> Estimate:
-    parts = (test.reason,) if test.reason else (note, _asymptotic(test))
+def _rank(pairs: Pairs, test: RankTest, method: str, measure: str, statistic: str = "") -> Estimate:
     return Estimate(
         mode=pairs.mode,
         method=method,
         measure=measure,
         estimate=test.estimate,
-        p_value=test.p_value,
-        p_kind=test.p_kind,
+        **_of_test(test, statistic),
         n=test.n,
-        note="; ".join(part for part in parts if part),
+        note=test.reason,
     )
 
 
-def _asymptotic(test: RankTest) -> str:
-    if np.isnan(test.p_asymptotic):
-        return ""
-    return f"asymptotic p {test.p_asymptotic:.4f} ({test.asymptotic_kind})"
+def _of_test(test: RankTest, statistic: str) -> dict[str, Any]:
+    named = bool(statistic) and not test.reason
+    return {
+        "p_value": test.p_value,
+        "p_kind": test.p_kind,
+        "statistic": test.statistic if named else np.nan,
+        "statistic_name": statistic if named else "",
+        "p_asymptotic": test.p_asymptotic,
+        "asymptotic_kind": test.asymptotic_kind,
+    }
 
 
 def _limits(found: Interval, probability: float) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+from numbers import Real
 
-import numpy as np
 import pandas as pd
 
 from carkinetics.errors import DataError, Fault
@@ -138,17 +138,29 @@ def _remedy(settled: float, landmark: float | None) -> str:
     )
 
 
+def check_numbers(probability: float, window: float, landmark: float | None) -> None:
+    """Refuse numbers that mean nothing, all at once."""
+    checks = (
+        ("probability", probability, 0.0, 1.0, "Give a number between 0 and 1, such as 0.95."),
+        ("window", window, 0.0, math.inf, "Give a day after 0, such as 28."),
+        ("landmark", landmark, 0.0, math.inf, "Give a day after 0, such as 28."),
+    )
+    faults = [
+        Fault("associate", f"{name} is {value!r}", remedy, section=name)
+        for name, value, low, high, remedy in checks
+        if value is not None and not (isinstance(value, Real) and low < value < high)
+    ]
+    if faults:
+        raise DataError(faults)
+
+
 def check_landmark(endpoint: Endpoint, landmark: float | None, cohort: str) -> None:
-    """Refuse a landmark that means nothing."""
-    if landmark is None:
+    """Refuse a landmark where there is no clock."""
+    if landmark is None or endpoint.kind == SURVIVAL:
         return
+    what = "a landmark belongs to a survival outcome (ttp, pfs, os)"
     where = f"cohort {cohort}, {endpoint.name}"
-    if endpoint.kind != SURVIVAL:
-        what = "a landmark belongs to a survival outcome (ttp, pfs, os)"
-        raise DataError(Fault(where, what, "Leave landmark out.", section="landmark"))
-    if not (np.isfinite(landmark) and landmark > 0):
-        what = f"landmark is {landmark}"
-        raise DataError(Fault(where, what, "Give a day after 0, such as 28.", section="landmark"))
+    raise DataError(Fault(where, what, "Leave landmark out.", section="landmark"))
 
 
 def order_in_time(endpoint: Endpoint, tmax: pd.Series, source: str) -> tuple[str, ...]:
@@ -177,4 +189,37 @@ def order_in_time(endpoint: Endpoint, tmax: pd.Series, source: str) -> tuple[str
         f"(median onset day {both['onset'].median():g}, median Tmax day "
         f"{both['tmax'].median():.3g}): an association in which the outcome may come first, or "
         "its treatment may have changed the peak",
+    )
+
+
+def late_peaks(
+    endpoint: Endpoint, exposure: str, tmax: pd.Series, settled: float, source: str
+) -> tuple[str, ...]:
+    """Flag patients whose peak came after the day by which it counts as known.
+
+    Parameters
+    ----------
+    endpoint : Endpoint
+        The outcome; only survival has a clock.
+    exposure : str
+        Name of a quantity; only the peak and its day are concerned.
+    tmax : Series
+        Day of the peak; index patient [day].
+    settled : float
+        Day by which the peak counts as known [day].
+    source : str
+        Which peak: ``"observed"`` or ``"posterior"``.
+
+    Returns
+    -------
+    tuple of str
+        A note, or nothing.
+    """
+    late = tmax.index[tmax > settled]
+    if endpoint.kind != SURVIVAL or exposure not in ("cmax", "tmax") or late.empty:
+        return ()
+    shown = ", ".join(map(str, late[:5])) + (", ..." if len(late) > 5 else "")
+    return (
+        f"the {source} peak comes after day {settled:g} in {len(late)} patient(s) ({shown}): "
+        f"their {exposure} was not known by then",
     )

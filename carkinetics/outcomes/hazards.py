@@ -1,9 +1,12 @@
-"""Proportional hazards by likelihood ratio: Cox, and Firth's version for few events."""
+"""Proportional hazards by partial likelihood."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import optimize
 
 from carkinetics.outcomes.regression import (
     Regression,
@@ -50,21 +53,25 @@ def cox(
     from statsmodels.duration.hazard_regression import PHReg
 
     time, matrix = np.asarray(time, dtype=float), design(x)
-    event = np.asarray(event, dtype=int)
+    event = np.asarray(event, dtype=bool)
     n, n_events = time.size, int(event.sum())
-    reason = _unfit(time, event, matrix)
+    reason = no_hazards(time, event, matrix)
     if reason:
         return Regression.missing(reason, matrix.shape[1], n, n_events)
     centered = matrix - matrix.mean(axis=0)
+    risk = risk_sets(time, event, ties)
 
-    def maximum(columns: list[int], offset: Array | None) -> float:
+    def model(columns: list[int], offset: Array | None = None) -> Any:
+        return PHReg(time, centered[:, columns], event.astype(int), ties=ties, offset=offset)
+
+    def maximum(columns: list[int], offset: Array) -> float:
         if not columns:
-            whole = PHReg(time, np.zeros((n, 1)), status=event, ties=ties, offset=offset)
-            return float(whole.loglike(np.zeros(1)))
-        held = PHReg(time, centered[:, columns], status=event, ties=ties, offset=offset)
-        return float(held.fit(disp=0).llf)
+            return partial_likelihood(risk, event, offset, 1.0)[0]
+        near = np.asarray(fitted.params)[columns]
+        return float(model(columns, offset).fit(start_params=near, disp=0).llf)
 
-    fitted = PHReg(time, centered, status=event, ties=ties).fit(disp=0)
+    start = _start(risk, event, centered)
+    fitted = model(list(range(matrix.shape[1]))).fit(start_params=start, disp=0)
     loglik = float(fitted.llf)
     lower, upper, p_values = (np.empty(matrix.shape[1]) for _ in range(3))
     for j, (estimate, se) in enumerate(zip(fitted.params, fitted.bse, strict=True)):
@@ -73,7 +80,7 @@ def cox(
         def profile(value: float, j: int = j, others: list[int] = others) -> float:
             return maximum(others, value * centered[:, j])
 
-        p_values[j] = likelihood_ratio_p(loglik, maximum(others, None))
+        p_values[j] = likelihood_ratio_p(loglik, maximum(others, np.zeros(n)))
         lower[j], upper[j] = profile_interval(profile, estimate, loglik, se, probability)
     return Regression(
         np.asarray(fitted.params, dtype=float),
@@ -87,60 +94,22 @@ def cox(
     )
 
 
-def firth_cox(
-    time: ArrayLike, event: ArrayLike, x: ArrayLike, *, probability: float = 0.95
-) -> Regression:
-    """Fit a proportional-hazards model by Firth's penalized partial likelihood.
+def _start(risk: Array, event: NDArray[np.bool_], x: Array) -> Array:
+    """Start at the maximum for one covariate, from 0 for several.
 
-    Finite where the ordinary likelihood is monotone, less biased where events are few. Events
-    on the same day are treated after Breslow.
-
-    Parameters
-    ----------
-    time, event : array_like, shape (patient,)
-        Day of event or censoring [day], and whether it was an event.
-    x : array_like, shape (patient,) or (patient, covariate)
-        Covariates, such as ln exposure.
-    probability : float
-        Coverage of the penalized profile-likelihood intervals.
-
-    Returns
-    -------
-    Regression
-        Log hazard ratios per unit of each covariate.
-
-    References
-    ----------
-    Heinze and Schemper 2001, doi 10.1111/j.0006-341X.2001.00114.x.
+    From 0, Newton steps are thrown off by a single patient far below the others.
     """
-    from firthmodels import FirthCoxPH
-
-    time, matrix = np.asarray(time, dtype=float), design(x)
-    event = np.asarray(event, dtype=bool)
-    n, n_events = time.size, int(event.sum())
-    reason = _unfit(time, event, matrix, monotone=False)
-    if reason:
-        return Regression.missing(reason, matrix.shape[1], n, n_events)
-    center, spread = matrix.mean(axis=0), matrix.std(axis=0)
-    outcome = np.empty(n, dtype=[("event", bool), ("time", float)])
-    outcome["event"], outcome["time"] = event, time
-    model = FirthCoxPH(backend="numpy", gtol=1e-8, xtol=1e-8, max_iter=200, max_halfstep=25)
-    model.fit((matrix - center) / spread, outcome)
-    model.lrt()
-    limits = model.conf_int(1.0 - probability, method="pl", max_iter=200, tol=1e-8)
-    return Regression(
-        np.asarray(model.coef_) / spread,
-        np.asarray(model.bse_) / spread,
-        limits[:, 0] / spread,
-        limits[:, 1] / spread,
-        np.asarray(model.lrt_pvalues_),
-        loglik=float(model.loglik_),
-        n=n,
-        n_events=n_events,
+    if x.shape[1] > 1:
+        return np.zeros(x.shape[1])
+    spread = float(x.std())
+    found = optimize.minimize_scalar(
+        lambda value: -partial_likelihood(risk, event, x[:, 0], value)[0],
+        bracket=(-0.5 / spread, 0.5 / spread),
     )
+    return np.array([found.x])
 
 
-def _unfit(time: Array, event: Array, matrix: Array, monotone: bool = True) -> str:
+def no_hazards(time: Array, event: Array, matrix: Array, monotone: bool = True) -> str:
     """Say why a proportional-hazards model cannot be fitted; empty when it can."""
     if not event.any():
         return f"there is no event among {time.size} patients"
@@ -155,3 +124,52 @@ def _unfit(time: Array, event: Array, matrix: Array, monotone: bool = True) -> s
             "likelihood has no maximum (monotone likelihood); see the Firth estimate"
         )
     return ""
+
+
+def risk_sets(time: Array, event: NDArray[np.bool_], ties: str) -> Array:
+    """Tell who is at risk at each event, shape (event, patient).
+
+    After Breslow, 1 or 0. After Efron, patients with an event on the same day leave one after
+    another: the k-th of d such events (from 0) counts each of them as 1 - k / d.
+    """
+    days = time[event]
+    at_risk = (time[None, :] >= days[:, None]).astype(float)
+    if ties == "breslow":
+        return at_risk
+    same = days[:, None] == days[None, :]
+    share = np.tril(same, -1).sum(axis=1) / same.sum(axis=1)
+    struck = event[None, :] & (time[None, :] == days[:, None])
+    return at_risk - share[:, None] * struck
+
+
+def partial_likelihood(
+    risk: Array, event: NDArray[np.bool_], x: Array, coefficient: float
+) -> tuple[float, float]:
+    """Compute the log partial likelihood of one coefficient, and its information.
+
+    Parameters
+    ----------
+    risk : array, shape (event, patient)
+        See `risk_sets`.
+    event : array of bool, shape (patient,)
+        Who had the event.
+    x : array, shape (patient,)
+        Covariate.
+    coefficient : float
+        Log hazard ratio per unit of `x`.
+
+    Returns
+    -------
+    loglik, information : float
+        At the coefficient.
+    """
+    linear = np.where(risk > 0, coefficient * x, -np.inf)
+    top = linear.max(axis=1)
+    weight = risk * np.exp(linear - top[:, None])
+    total = weight.sum(axis=1)
+    weight /= total[:, None]
+    # Around the mean of each risk set: a difference of sums would be lost in rounding where one
+    # patient carries nearly all the weight.
+    variance = (weight * (x - (weight @ x)[:, None]) ** 2).sum(axis=1)
+    loglik = coefficient * x[event].sum() - (top + np.log(total)).sum()
+    return float(loglik), float(variance.sum())

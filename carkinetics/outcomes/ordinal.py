@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import special
 
 from carkinetics.outcomes.binary import one_sided_outcome
 from carkinetics.outcomes.regression import (
@@ -57,11 +58,17 @@ def proportional_odds(x: ArrayLike, grade: ArrayLike, *, probability: float = 0.
     center, spread = x.mean(), x.std()
     scaled = (x - center) / spread
     slope, se, thresholds, loglik = _fit_ordered(codes, scaled)
-    lower, upper = profile_interval(
-        lambda value: _ordered_loglik(codes, value * scaled), slope, loglik, se, probability
-    )
     shares = np.bincount(codes) / n
     null = float(np.log(shares[codes]).sum())
+    null_thresholds = special.logit(np.cumsum(shares)[:-1])
+
+    def profile(value: float) -> float:
+        # On the line through the two known maxima, from where no search gets lost.
+        share = value / slope if slope else 0.0
+        start = null_thresholds + share * (thresholds - null_thresholds)
+        return _ordered_loglik(codes, value * scaled, start)
+
+    lower, upper = profile_interval(profile, slope, loglik, se, probability)
     return Regression(
         np.array([slope]) / spread,
         np.array([se]) / spread,
@@ -88,14 +95,16 @@ def _fit_ordered(codes: NDArray[np.intp], x: Array) -> tuple[float, float, Array
     return float(fitted.params[0]), float(fitted.bse[0]), thresholds, float(fitted.llf)
 
 
-def _ordered_loglik(codes: NDArray[np.intp], offset: Array) -> float:
-    """Maximize over the thresholds at a given linear predictor."""
+def _ordered_loglik(codes: NDArray[np.intp], offset: Array, start: Array) -> float:
+    """Maximize over the thresholds, from a start, at a given linear predictor."""
     from statsmodels.miscmodels.ordinal_model import OrderedModel
 
     model = OrderedModel(codes, None, offset=offset, distr="logit")
+    # The model holds the first threshold and the logs of the steps to the following ones.
+    first = np.append(start[0], np.log(np.maximum(np.diff(start), 0.01)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return float(model.fit(method="bfgs", disp=0, maxiter=500, skip_hessian=True).llf)
+        return float(model.fit(first, method="bfgs", disp=0, maxiter=500, skip_hessian=True).llf)
 
 
 def logistic(x: ArrayLike, event: ArrayLike, *, probability: float = 0.95) -> Regression:

@@ -12,6 +12,7 @@ from scipy import optimize, stats
 Array = NDArray[np.float64]
 
 _STEPS = 40  # doubling steps before a limit counts as infinite
+_FAR_BELOW = 1e6
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,8 @@ def profile_interval(
     drop = 0.5 * float(stats.chi2.ppf(probability, df=1))
 
     def excess(value: float) -> float:
-        return loglik - profile(value) - drop
+        # Far out a penalized likelihood may be zero; root finding needs a number.
+        return min(loglik - profile(value) - drop, _FAR_BELOW)
 
     def limit(sign: float) -> float:
         inner, step = estimate, scale

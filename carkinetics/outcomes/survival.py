@@ -203,5 +203,8 @@ def log_rank(time: ArrayLike, event: ArrayLike, group: ArrayLike) -> LogRank:
         return LogRank(np.nan, np.nan, n_groups, "there is one group only")
     if not event.any():
         return LogRank(np.nan, np.nan, n_groups, "there is no event")
-    chi2, p = survdiff(np.asarray(time, dtype=float), event, group)
+    try:
+        chi2, p = survdiff(np.asarray(time, dtype=float), event, group)
+    except np.linalg.LinAlgError:
+        return LogRank(np.nan, np.nan, n_groups, "no event comes while all groups are at risk")
     return LogRank(float(chi2), float(p), n_groups)

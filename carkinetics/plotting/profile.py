@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from carkinetics.errors import DataError, Fault
 from carkinetics.nca import Profile, profiles, visit_quantiles
 from carkinetics.plotting.style import (
     COLORS,
@@ -28,20 +29,21 @@ if TYPE_CHECKING:
     from carkinetics.cohort import Cohort
 
 _FEWEST = 3  # samples from which quartiles are drawn
+_WIDE = 6.0  # inches; from here on the legend takes one line
 
 
 @picture
 def plot_profile(
     cohort: Cohort,
     assay: str = "flow",
-    cell_types: Sequence[str] = ("total",),
+    cell_types: str | Sequence[str] = ("total",),
     *,
     until: float | None = None,
     visits: Sequence[float] | None = None,
     individuals: bool = True,
     width: float = 6.4,
 ) -> Picture:
-    """Draw the median and interquartile range of a cohort over time.
+    """Draw the median and quartiles of a cohort over time.
 
     Parameters
     ----------
@@ -49,7 +51,7 @@ def plot_profile(
         Levels and patients.
     assay : str
         ``"flow"`` or ``"qpcr"``.
-    cell_types : sequence of str
+    cell_types : str or sequence of str
         One line each; ``("CD4", "CD8")`` compares the subsets.
     until : float, optional
         Last day drawn; the last visit with three samples when left out [day].
@@ -65,32 +67,43 @@ def plot_profile(
     Picture
         Quantiles that fall among samples below the limit are drawn as open triangles at the
         lowest level they are known to lie under. Visits with fewer than three samples have none.
-        The numbers under the axis are samples per visit.
+        The small numbers above the axis are samples per visit.
     """
+    cell_types = (cell_types,) if isinstance(cell_types, str) else tuple(cell_types)
     tables = {name: visit_quantiles(cohort, assay, name, visits) for name in cell_types}
-    last = until if until is not None else _last_day(tables.values())
-    figure, panels = new_figure(width, 0.6 * width + 0.7)
-    axes, unit = panels[0], ""
+    last = _last_day(cohort, assay, list(tables.values()))
+    last = last if until is None else until
+    columns = 4 if width > _WIDE else 2
+    height = 0.6 * width + (1.0 if columns == 4 else 1.6)
+    figure, panels = new_figure(width, height)
+    axes, unit, n_patients = panels[0], "", 0
     for name, table in tables.items():
         samples = list(profiles(cohort, assay, name))
         unit = samples[0].unit
+        n_patients = max(n_patients, sum(profile.day.size > 0 for profile in samples))
         if individuals and len(tables) == 1:
             _draw_patients(axes, samples)
         _draw_quantiles(axes, table[table["day"] <= last], name)
     subset = "total" if len(tables) > 1 else cell_types[0]
-    log_levels(axes, level_label(assay, unit, subset), below=0.13)
+    # Two rows of numbers need 24 points of a panel that is about two thirds of the figure high.
+    log_levels(axes, level_label(assay, unit, subset), below=0.05 + 24 / (48 * height))
     axes.set_xlim(0, last * 1.04)
     _write_counts(axes, next(iter(tables.values())), last, width)
-    _write_legend(axes, individuals and len(tables) == 1)
-    title = f"Median and interquartile range, {cohort.n_patients} patients"
+    _write_legend(axes, individuals and len(tables) == 1, columns)
+    title = f"Median and quartiles, {n_patients} patients"
     axes.set_title(fold(title, width - 0.9))
-    axes.set_xlabel(fold("Day since infusion (small numbers: samples)", width - 0.6))
+    axes.set_xlabel(fold("Day since infusion (numbers: samples)", width - 0.6))
     stamp(figure, cohort.synthetic)
     return Picture(figure, panels)
 
 
-def _last_day(tables: Sequence[pd.DataFrame]) -> float:
-    return max(float(t.loc[t["n"] >= _FEWEST, "day"].max()) for t in tables)
+def _last_day(cohort: Cohort, assay: str, tables: list[pd.DataFrame]) -> float:
+    days = pd.concat(table.loc[table["n"] >= _FEWEST, "day"] for table in tables)
+    if days.empty:
+        what = f"no visit has {_FEWEST} {assay} samples, the fewest that have quartiles"
+        remedy = "Give planned days (visits=...), to which samples are counted."
+        raise DataError(Fault(f"cohort {cohort.name}", what, remedy))
+    return float(days.max())
 
 
 def _draw_patients(axes: Axes, samples: list[Profile]) -> None:
@@ -125,9 +138,11 @@ def _write_counts(axes: Axes, table: pd.DataFrame, last: float, width: float) ->
         )  # fmt: skip
 
 
-def _write_legend(axes: Axes, individuals: bool) -> None:
-    axes.fill_between([], [], color=MUTED, alpha=0.3, label="interquartile range")
+def _write_legend(axes: Axes, individuals: bool, columns: int) -> None:
+    """Write the legend above the panel, since curves may be anywhere in it."""
+    axes.fill_between([], [], color=MUTED, alpha=0.3, label="between quartiles")
     below_marks(axes, [], [], "#222222", "median below the LLOQ")
     if individuals:
         axes.plot([], [], color=MUTED, linewidth=0.6, label="one patient")
-    axes.legend(loc="upper right", handlelength=1.4)
+    figure = axes.figure.get_figure(root=True)
+    figure.legend(loc="outside upper left", ncols=columns, handlelength=1.4, columnspacing=1.2)

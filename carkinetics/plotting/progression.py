@@ -88,6 +88,9 @@ def plot_peak_by_progression(
     table = peaks.table.merge(groups, on="patient")
     without = int(table["value"].isna().sum())
     table = table.dropna(subset=["value"])
+    if table.empty:
+        what = f"no patient has both a peak and a known state on day {day:g}"
+        raise DataError(Fault(f"cohort {cohort.name}", what, "Choose another day or cell type."))
     test = mann_whitney(table["value"], ~table["early"].to_numpy(bool))
     figure, panels = new_figure(width, width + 0.2)
     axes = panels[0]
@@ -99,9 +102,13 @@ def plot_peak_by_progression(
     axes.set_xticks([0, 1], labels)
     axes.set_xlim(-0.6, 1.6)
     log_levels(axes, f"{peaks.what}, {level_label(peaks.assay, peaks.unit, cell_type)}")
-    p = test.reason or f"Mann-Whitney p = {test.p_value:.3f} ({test.p_kind})"
+    p = f"Mann-Whitney p = {test.p_value:.3f} ({test.p_kind})"
+    if test.reason:
+        p = "No comparison: all patients are in one group"
     axes.set_title(fold(p, width - 0.9))
-    axes.set_xlabel(fold(_footnote(left_out, without, day), width - 0.7))
+    hidden = bool(np.isneginf(table["value"]).any())
+    notes = (_left_out(left_out, without, day), _marks(hidden))
+    axes.set_xlabel("\n".join(fold(note, width - 0.7) for note in notes if note))
     stamp(figure, cohort.synthetic)
     return Picture(figure, panels)
 
@@ -168,13 +175,23 @@ def _draw_group(axes: Axes, place: int, group: pd.DataFrame, color: str) -> None
     below_marks(axes, at[hidden], group["below"][hidden], color)
     median = group["value"].median()
     if np.isfinite(median):
-        axes.plot(place + np.array([-0.27, 0.27]), [median] * 2, color="#CC79A7", linewidth=2.5)
+        axes.plot(place + np.array([-0.5, 0.27]), [median] * 2, color="#CC79A7", linewidth=2.5)
+        # Points left of the middle lie below the median, so that its number is in nobody's way.
         axes.annotate(
-            plain(median), (place + 0.3, median), va="center", fontsize=8.5, color="#a3407a",
-            weight="bold",
+            plain(median), (place - 0.5, median), xytext=(0, 2), textcoords="offset points",
+            va="bottom", fontsize=8.5, color="#a3407a", weight="bold",
         )  # fmt: skip
 
 
-def _footnote(left_out: int, without: int, day: float) -> str:
-    text = f"Left out: {left_out} censored or dead without progression by day {day:g}"
-    return text + (f", {without} without a peak" if without else "")
+def _left_out(censored: int, without: int, day: float) -> str:
+    """Count the patients in neither group; empty where there are none."""
+    parts = (
+        f"{censored} censored or dead without progression by day {day:g}" if censored else "",
+        f"{without} without a peak" if without else "",
+    )
+    named = ", ".join(filter(None, parts))
+    return f"Left out: {named}" if named else ""
+
+
+def _marks(hidden: bool) -> str:
+    return "Bars: medians" + ("; triangles: below the LLOQ" if hidden else "")

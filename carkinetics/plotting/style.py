@@ -126,7 +126,8 @@ def stamp(figure: Figure, synthetic: bool) -> None:
     mark = figure.text(0.5, 0.2 * strip, note, ha="center", color=_STAMP, fontsize=8)
     mark.set_in_layout(False)
     for axes in figure.axes:
-        share = axes.get_subplotspec().get_gridspec().ncols
+        place = axes.get_subplotspec()
+        share = 1 if place is None else place.get_gridspec().ncols
         axes.text(
             0.5,
             0.5,
@@ -168,16 +169,28 @@ def log_levels(axes: Axes, label: str, below: float = 0.04) -> None:
         Share of the panel to keep free under the data.
     """
     axes.set_yscale("log")
-    axes.set_ylabel(label)
+    room = _panel_height(axes) - 0.8
+    # The unit goes to a line of its own before any word does.
+    parts = [label] if fold(label, room) == label else label.replace(" [", "\n[").split("\n")
+    axes.set_ylabel("\n".join(fold(part, room) for part in parts))
     low, high = np.log10(axes.dataLim.intervaly)
     low = np.log10(axes.dataLim.minposy) if not np.isfinite(low) else low
-    span = max(high - low, 0.3)
+    if high - low < 0.5:  # levels alike: some room on both sides
+        low, high = (low + high) / 2 - 0.25, (low + high) / 2 + 0.25
+    span = high - low
     axes.set_ylim(10 ** (low - (below + 0.02) * span), 10 ** (high + 0.05 * span))
-    # Fewer than two decades hold too few powers of ten to read a level from.
-    subs = (1.0, 2.0, 5.0) if span < 2.2 else (1.0,)
+    # A few decades hold too few powers of ten to read a level from.
+    subs = (1.0, 2.0, 5.0) if span < 2.2 else (1.0, 3.0) if span < 3.5 else (1.0,)
     axes.yaxis.set_major_locator(LogLocator(subs=subs, numticks=12))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))
     axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _panel_height(axes: Axes) -> float:
+    """Give the height of a panel with its labels [inch]."""
+    place = axes.get_subplotspec()
+    rows = 1 if place is None else place.get_gridspec().nrows
+    return float(axes.figure.get_figure(root=True).get_size_inches()[1]) / rows
 
 
 def plain(value: float) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from carkinetics.errors import DataError, Fault
 from carkinetics.nca import subset_at_peak
 from carkinetics.plotting.style import (
     COLORS,
@@ -60,6 +61,10 @@ def plot_cd4_cd8_at_peak(
     """
     table = subset_at_peak(cohort, assay, at)
     pairs = table.dropna(subset=["CD4", "CD8"])
+    if pairs.empty:
+        what = f"no patient has both CD4 and CD8 quantified ({table['reason'].iloc[0]})"
+        remedy = "Without levels above the LLOQ there is no peak; see `observed_quantities`."
+        raise DataError(Fault(f"cohort {cohort.name}", what, remedy))
     figure, panels = new_figure(width, width + 0.4)
     axes = panels[0]
     for pair in pairs[["CD4", "CD8"]].to_numpy():
@@ -97,6 +102,6 @@ def _summary(pairs: pd.DataFrame, n_all: int, probability: float, width: float) 
     log_ratio = np.log(pairs["CD8"] / pairs["CD4"])
     half = stats.t.ppf((1 + probability) / 2, len(pairs) - 1) * stats.sem(log_ratio)
     low, middle, high = np.exp(log_ratio.mean() + half * np.array([-1, 0, 1]))
-    interval = f"{100 * probability:g} % CI {low:.1f}-{high:.1f}"
-    ratio = f"CD8/CD4, geometric mean: {middle:.1f} ({interval})"
-    return f"{fold(text, width)}\n{fold(ratio, width)}"
+    ratio = f"CD8/CD4, geometric mean: {middle:.1f}"
+    interval = f"{100 * probability:g} % interval {low:.1f} to {high:.1f}"
+    return "\n".join(fold(line, width) for line in (text, ratio, interval))

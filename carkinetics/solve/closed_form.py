@@ -17,6 +17,8 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "logistic": pt.sigmoid,
     "softplus": pt.softplus,
     "Abs": pt.abs,
+    # A logarithm of zero would poison the gradient.
+    "hill": lambda x, k, n: pt.sigmoid(n * (pt.log(pt.maximum(x, 1e-300)) - pt.log(k))),
 }
 _RELATIONS = {
     "StrictLessThan": pt.lt,
@@ -45,7 +47,7 @@ def closed_form_log_levels(system: System, columns: Sequence[Any], days: np.ndar
     """
     values = dict(zip(system.parameter_symbols, columns, strict=True))
     values[system.time] = pt.as_tensor_variable(np.asarray(days, dtype=float))
-    return pt.stack([to_tensor(_log(level), values) for level in system.levels], axis=1)
+    return pt.stack([to_tensor(log_of(level), values) for level in system.levels], axis=1)
 
 
 def to_tensor(expression: sympy.Expr, values: dict[sympy.Symbol, Any]) -> Any:
@@ -69,10 +71,10 @@ def to_tensor(expression: sympy.Expr, values: dict[sympy.Symbol, Any]) -> Any:
     return _FUNCTIONS[type(expression).__name__](*arguments)
 
 
-def _log(level: sympy.Expr) -> sympy.Expr:
+def log_of(level: sympy.Expr) -> sympy.Expr:
     """Take the logarithm inside the branches: exact for a single exponential, far down too."""
     if isinstance(level, sympy.Piecewise):
-        return sympy.Piecewise(*((_log(value), condition) for value, condition in level.args))
+        return sympy.Piecewise(*((log_of(value), condition) for value, condition in level.args))
     return sympy.expand_log(sympy.log(level), force=True)
 
 

@@ -2,25 +2,26 @@
 
 SymPy derives every derivative from the equation text, so value and gradient cannot disagree.
 What depends on parameters only is computed once per solve; sensitivities that are zero by
-structure are not integrated; common subexpressions are shared.
+structure, or never change, are not integrated; common subexpressions are shared.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import sympy
+from sympy.core.relational import Relational
 
 from carkinetics.solve.printer import Printer
 
 if TYPE_CHECKING:
     from carkinetics.model import System
 
-# Weight below which a state on its natural scale counts as zero, in units of that state.
-_FLOOR = 1e-6
 _BEGIN, _END = "# --- model: begin ---", "# --- model: end ---"
 
 
@@ -49,7 +50,9 @@ class Solvable:
         while changed:
             changed = False
             for i, others in enumerate(needs):
-                gained = set().union(*(depends[j] for j in others)) - depends[i] if others else set()
+                gained = (
+                    set().union(*(depends[j] for j in others)) - depends[i] if others else set()
+                )
                 if gained:
                     depends[i] |= gained
                     changed = True
@@ -101,10 +104,12 @@ def generate(system: System) -> str:
     str
         Python source with a function ``solve``; see ``stepper_template.py`` for its signature.
     """
-    template = Path(__file__).with_name("stepper_template.py").read_text(encoding="utf-8")
+    template = _text_of("stepper_template.py")
     head, rest = template.split(_BEGIN)
     _, tail = rest.split(_END)
-    return head + _model_code(solvable(system)) + tail
+    # Machine code is cached with the source; these functions are compiled into it.
+    functions = source_hash(_text_of("fastmath.py"))
+    return f"{head}# fastmath {functions}\n{_model_code(solvable(system))}{tail}"
 
 
 def source_hash(source: str) -> str:
@@ -112,33 +117,55 @@ def source_hash(source: str) -> str:
     return hashlib.sha256(source.encode()).hexdigest()[:16]
 
 
+def switch_days(equations: Solvable) -> tuple[float, ...]:
+    """Return the known days on which a ``where(t < day, ...)`` switches, in rising order."""
+    found = set()
+    for expression in (*equations.rates, *equations.levels):
+        for condition in expression.atoms(Relational):
+            if condition.free_symbols == {equations.time}:
+                difference = condition.lhs - condition.rhs
+                speed = difference.diff(equations.time)
+                if speed.is_number and speed != 0:
+                    found.add(float(-difference.subs(equations.time, 0) / speed))
+    return tuple(sorted(day for day in found if day >= 0))
+
+
+def _text_of(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+
+
 def _model_code(equations: Solvable) -> str:
-    pairs = equations.sensitivities
-    sens = [sympy.Symbol(f"sens_{k}", real=True) for k in range(len(pairs))]
-    where = {pair: symbol for pair, symbol in zip(pairs, sens, strict=True)}
-    sens_rates = [
-        _total_derivative(equations.rates[i], q, equations, where) for i, q in pairs
-    ]
-    level_rows = _output_expressions(equations, where)
-    printer = Printer(equations, sens)
+    sens = _sensitivities(equations)
+    outputs = _output_expressions(equations, sens.where)
+    printer = Printer(equations, sens.symbols)
     hoisted, groups = printer.hoist(
-        [list(equations.rates), sens_rates, level_rows.levels, level_rows.slopes,
-         level_rows.jacobian]  # fmt: skip
+        (
+            equations.rates,
+            sens.rates,
+            outputs.levels,
+            outputs.slopes,
+            outputs.jacobian,
+            _level_scales(equations),
+        )
     )
-    rates, sens_rates, levels, slopes, jacobian = groups
-    start = [sympy.sympify(e) for e in equations.start]
-    start += [sympy.diff(equations.start[i], equations.parameters[q]) for i, q in pairs]
-    floor = [-1.0 if log else _FLOOR for log in equations.log_scale]
+    rates, sens_rates, levels, slopes, jacobian, scales = groups
     n_par = len(equations.parameters)
-    sizes = (len(equations.states), n_par, len(hoisted), len(pairs), len(equations.levels))
+    sizes = (len(rates), n_par, len(hoisted), len(sens_rates), len(levels))
+    days = switch_days(equations)
+    before = [math.nextafter(day, -math.inf) for day in days]
+    after = [math.nextafter(day, math.inf) for day in days]
     return "\n\n".join(
         [
-            f"\nN_STATE, N_PAR, N_SHARED, N_SENS, N_OUT = {', '.join(map(str, sizes))}\n"
-            f"FLOOR = np.array({floor})",
-            printer.lane_function("prepare", "p, c", hoisted, "c"),
-            printer.start_function(start, len(equations.states)),
+            f"N_STATE, N_PAR, N_SHARED, N_SENS, N_OUT = {', '.join(map(str, sizes))}\n"
+            f"LOG_SCALE = np.array({list(equations.log_scale)})\n"
+            f"BEFORE, AFTER = np.array({before}, np.float64), np.array({after}, np.float64)",
+            printer.start_function("prepare", "p, c, lane", hoisted, ("c", "")),
+            printer.start_function(
+                "start", "p, c, y, s, lane", (*equations.start, *sens.start), ("y", "s")
+            ),
             printer.lane_function("right_side", "t, y, p, c, dy", rates, "dy"),
             printer.lane_function("sensitivity_side", "t, y, s, p, c, ds", sens_rates, "ds"),
+            printer.lane_function("level_scale", "t, y, p, c, scale", scales, "scale"),
             printer.point_function(
                 "output", "t, y, p, c, lane, level, slope", {"level": levels, "slope": slopes}
             ),
@@ -147,11 +174,44 @@ def _model_code(equations: Solvable) -> str:
     )
 
 
+@dataclass(frozen=True)
+class _Sensitivities:
+    """What is integrated to get derivatives of the states, and where each is found."""
+
+    symbols: list[sympy.Symbol]
+    start: list[sympy.Expr]
+    rates: list[sympy.Expr]
+    where: dict[tuple[int, int], sympy.Expr]
+
+
+def _sensitivities(equations: Solvable) -> _Sensitivities:
+    start = {
+        (i, q): sympy.diff(equations.start[i], equations.parameters[q])
+        for i, q in equations.sensitivities
+    }
+    symbols = {pair: sympy.Symbol(f"sens_{k}", real=True) for k, pair in enumerate(start)}
+    where: dict[tuple[int, int], sympy.Expr] = dict(symbols)
+    while True:
+        rates = {
+            (i, q): _total_derivative(equations.rates[i], q, equations, where) for i, q in symbols
+        }
+        constant = [pair for pair, rate in rates.items() if rate == 0]
+        if not constant:
+            break
+        # A derivative that never changes is what it is at the start, a function of parameters.
+        for pair in constant:
+            where[pair] = start[pair]
+            del symbols[pair]
+    return _Sensitivities(
+        list(symbols.values()), [start[pair] for pair in symbols], list(rates.values()), where
+    )
+
+
 def _total_derivative(
     expression: sympy.Expr,
     parameter: int,
     equations: Solvable,
-    where: dict[tuple[int, int], sympy.Symbol],
+    where: Mapping[tuple[int, int], sympy.Expr],
 ) -> sympy.Expr:
     """Derive by a parameter, directly and through every state."""
     result = sympy.diff(expression, equations.parameters[parameter])
@@ -159,6 +219,28 @@ def _total_derivative(
         if (j, parameter) in where and state in expression.free_symbols:
             result += sympy.diff(expression, state) * where[j, parameter]
     return result
+
+
+def _level_scales(equations: Solvable) -> list[sympy.Expr]:
+    """Return, for each state, the change of it that would change a log level by one.
+
+    Zero for log-scale states, whose errors are relative anyway, and where no level sees it.
+    """
+    scales = []
+    for state, log in zip(equations.states, equations.log_scale, strict=True):
+        seen = [level for level in equations.levels if not log and state in level.free_symbols]
+        found = [
+            level / sympy.Abs(slope) for level in seen for slope in _branches(level.diff(state))
+        ]
+        scales.append(sympy.Min(*found) if found else sympy.Integer(0))
+    return scales
+
+
+def _branches(expression: sympy.Expr) -> list[sympy.Expr]:
+    """Return what an expression can be, zero excepted, whatever its conditions say."""
+    folded = sympy.piecewise_fold(expression)
+    values = [v for v, _ in folded.args] if isinstance(folded, sympy.Piecewise) else [folded]
+    return [value for value in dict.fromkeys(values) if value != 0]
 
 
 @dataclass(frozen=True)
@@ -169,7 +251,7 @@ class _Outputs:
 
 
 def _output_expressions(
-    equations: Solvable, where: dict[tuple[int, int], sympy.Symbol]
+    equations: Solvable, where: Mapping[tuple[int, int], sympy.Expr]
 ) -> _Outputs:
     levels, slopes, jacobian = [], [], []
     for level in equations.levels:

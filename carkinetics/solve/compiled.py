@@ -7,8 +7,10 @@ same bytes and rename them into place.
 
 from __future__ import annotations
 
+import atexit
 import importlib.util
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -20,13 +22,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from carkinetics.errors import SolverOutcome
+from carkinetics.errors import SolverError, SolverOutcome
 from carkinetics.solve.codegen import generate, source_hash
 
 if TYPE_CHECKING:
     from carkinetics.model import System
 
-DEFAULT_TOLERANCE = 1e-5
+DEFAULT_TOLERANCE = 1e-6
 MAX_STEPS = 5_000
 
 OUTCOMES = (SolverOutcome.SOLVED, SolverOutcome.TOO_MANY_STEPS, SolverOutcome.NOT_FINITE)
@@ -63,7 +65,7 @@ class Solution:
     log_level, slope : array, shape (row, cell_type)
         Natural log of the latent level and its time derivative [1/day]; NaN where failed.
     jacobian : array, shape (row, cell_type, parameter) or (0, ...)
-        Derivatives of the log level.
+        Derivatives of the log level by the parameters; NaN where failed.
     outcome : tuple of SolverOutcome
         One per patient.
     steps : array of int, shape (patient,)
@@ -98,29 +100,53 @@ def solve_system(
     offsets : array of int, shape (patient + 1,)
         Rows of each patient in ``days``.
     days : array, shape (row,)
-        Days from the infusion, rising within a patient [day].
+        Days from the infusion, rising within a patient; before day 0 the level is that of
+        day 0 [day].
     tolerance : float
-        Local error per step, relative to each state.
+        Local error per step, relative to the level; the log levels end up about this exact.
     max_steps : int
-        Steps allowed before a solve is called a failure.
+        Steps allowed to a patient before the solve is called a failure.
     sensitivities : bool
         Whether to return the derivatives by the parameters.
 
     Returns
     -------
     Solution
+
+    Raises
+    ------
+    SolverError
+        Where the shapes do not belong together. A solve that fails does not raise: see
+        ``Solution.outcome``.
     """
+    # Writable copies of what is read-only: numba would compile the solver again for those.
+    params = np.require(params, np.float64, ["C", "W"])
+    offsets = np.require(offsets, np.int64, ["C", "W"])
+    days = np.require(days, np.float64, ["C", "W"])
+    _check_shapes(compiled, params, offsets, days)
     level, slope, jacobian, outcome, steps = compiled.solve(
-        np.ascontiguousarray(params, dtype=np.float64),
-        np.ascontiguousarray(offsets, dtype=np.int64),
-        np.ascontiguousarray(days, dtype=np.float64),
-        tolerance,
-        max_steps,
-        sensitivities,
+        params, offsets, days, float(tolerance), int(max_steps), bool(sensitivities)
     )
     return Solution(level, slope, jacobian, tuple(OUTCOMES[code] for code in outcome), steps)
 
 
+def _check_shapes(
+    compiled: CompiledSystem, params: np.ndarray, offsets: np.ndarray, days: np.ndarray
+) -> None:
+    """Refuse what would make the compiled code read beyond an array."""
+    wanted = len(compiled.parameters)
+    if params.ndim != 2 or params.shape[1] != wanted:
+        raise SolverError(f"params has shape {params.shape}; it needs {wanted} columns")
+    if offsets.shape != (len(params) + 1,) or days.ndim != 1:
+        raise SolverError(
+            f"offsets has shape {offsets.shape}, days {days.shape}; {len(params)} patients need "
+            f"{len(params) + 1} offsets and one list of days"
+        )
+    if offsets[0] != 0 or offsets[-1] != len(days) or (np.diff(offsets) < 0).any():
+        raise SolverError(f"offsets must rise from 0 to {len(days)}, the number of days")
+
+
+@lru_cache(maxsize=64)
 def compile_system(system: System) -> CompiledSystem:
     """Generate and load the solver of a system; a second call with the same equations is free."""
     source = generate(system)
@@ -128,7 +154,7 @@ def compile_system(system: System) -> CompiledSystem:
         parameters=tuple(system.parameters),
         cell_types=tuple(system.cell_types),
         source_hash=source_hash(source),
-        solve=_load(source_hash(source), source).solve,
+        solve=_load(source).solve,
     )
 
 
@@ -141,12 +167,35 @@ def cache_folder() -> Path:
     return Path(root) / "carkinetics"
 
 
+def load_solver(key: str) -> Callable[..., Any]:
+    """Return the solver with this hash from the cache folder: its equations are not at hand.
+
+    Raises
+    ------
+    SolverError
+        Where this machine never compiled it.
+    """
+    path = cache_folder() / f"{_name(key)}.py"
+    try:
+        return _load(path.read_text(encoding="utf-8")).solve
+    except OSError as error:
+        raise SolverError(
+            f"the solver {key} is not in {cache_folder()}; load the model that it belongs to, "
+            "with carkinetics.load_model and compile_system"
+        ) from error
+
+
+def _name(key: str) -> str:
+    return f"carkinetics_solver_{key}"
+
+
 @lru_cache(maxsize=64)
-def _load(key: str, source: str) -> ModuleType:
-    name = f"carkinetics_solver_{key}"
+def _load(source: str) -> ModuleType:
+    name = _name(source_hash(source))
     path = _write(name, source)
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     # Numba finds a cached function again through the module's name.
     sys.modules[name] = module
@@ -155,20 +204,48 @@ def _load(key: str, source: str) -> ModuleType:
 
 
 def _write(name: str, source: str) -> Path:
+    folder = cache_folder()
     try:
-        folder = cache_folder()
         folder.mkdir(parents=True, exist_ok=True)
-        return _write_whole(folder / f"{name}.py", source)
+        if os.access(folder, os.W_OK):
+            return _write_whole(folder / f"{name}.py", source)
     except OSError:
-        # A read-only home only costs the reuse between processes.
-        return _write_whole(Path(tempfile.mkdtemp(prefix="carkinetics-")) / f"{name}.py", source)
+        pass
+    # A folder that cannot be written only costs the reuse between processes.
+    return _write_whole(_temporary_folder() / f"{name}.py", source)
+
+
+@lru_cache(maxsize=1)
+def _temporary_folder() -> Path:
+    folder = tempfile.mkdtemp(prefix="carkinetics-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 def _write_whole(path: Path, source: str) -> Path:
-    if path.exists() and path.read_text(encoding="utf-8") == source:
+    """Write a file that is either absent or complete, and never write the same text twice.
+
+    Numba ties its machine code to the file's time of change: a second process that replaced the
+    file by an equal one would throw away the work of the first.
+    """
+    if _holds(path, source):
         return path
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(source)
-    os.replace(temporary, path)
+    try:
+        os.link(temporary, path)
+    except OSError:
+        # Another process was faster, or this file system has no hard links.
+        if not _holds(path, source):
+            os.replace(temporary, path)
+            return path
+    os.unlink(temporary)
     return path
+
+
+def _holds(path: Path, source: str) -> bool:
+    try:
+        return path.read_text(encoding="utf-8") == source
+    except (OSError, UnicodeDecodeError):
+        return False

@@ -7,10 +7,12 @@ operation into one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytensor.tensor as pt
+from numba import njit
 from pytensor.gradient import disconnected_type
 from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
@@ -19,7 +21,12 @@ from pytensor.link.numba.dispatch.basic import (
     register_funcify_default_op_cache_key,
 )
 
-from carkinetics.solve.compiled import DEFAULT_TOLERANCE, MAX_STEPS, CompiledSystem
+from carkinetics.solve.compiled import (
+    DEFAULT_TOLERANCE,
+    MAX_STEPS,
+    CompiledSystem,
+    load_solver,
+)
 
 # Operations are copied and hashed by PyTensor; they carry only the hash of their solver.
 _COMPILED: dict[str, CompiledSystem] = {}
@@ -61,16 +68,17 @@ class LogLevels(Op):
         return Apply(self, inputs, [pt.dmatrix(), pt.dtensor3(), pt.lvector()])
 
     def perform(self, node: Apply, inputs: list[Any], outputs: list[Any]) -> None:
-        """Solve in Python mode (PyTensor's own compile modes; nutpie uses the numba form)."""
-        level, jacobian, outcome = _masked_solve(
-            _COMPILED[self.source_hash].solve, *inputs, self.tolerance, self.max_steps
+        """Solve in Python mode (nutpie and PyTensor's numba mode use the numba form)."""
+        params, offsets, days = (np.ascontiguousarray(value) for value in inputs)
+        level, _, jacobian, outcome, _ = _solver(self.source_hash)(
+            params, offsets, days, self.tolerance, self.max_steps, True
         )
+        _blank_failures(level, jacobian, offsets, outcome)
         outputs[0][0], outputs[1][0], outputs[2][0] = level, jacobian, outcome
 
     def pullback(self, inputs: Any, outputs: Any, cotangents: Any) -> list[Any]:
         """Contract the Jacobian with the gradient of the log levels."""
-        params, offsets, _ = inputs
-        gradient = contract_by_patient(cotangents[0], outputs[1], offsets)
+        gradient = contract_by_patient(cotangents[0], outputs[1], inputs[1])
         return [gradient, disconnected_type(), disconnected_type()]
 
     def connection_pattern(self, node: Apply) -> list[list[bool]]:
@@ -94,7 +102,7 @@ class ContractByPatient(Op):
 
     def perform(self, node: Apply, inputs: list[Any], outputs: list[Any]) -> None:
         """Contract in Python mode."""
-        outputs[0][0] = _contract(*inputs)
+        outputs[0][0] = _contract(*(np.ascontiguousarray(value) for value in inputs))
 
 
 def log_levels(
@@ -137,25 +145,27 @@ def contract_by_patient(gradient: Any, jacobian: Any, offsets: Any) -> Any:
     return ContractByPatient()(gradient, jacobian, offsets)
 
 
-@numba_njit
-def _mask(level, jacobian, offsets, outcome):  # type: ignore[no-untyped-def]
+def _solver(source_hash: str) -> Callable[..., Any]:
+    """Return the solver of an operation, also in a process that has only unpickled it."""
+    if source_hash in _COMPILED:
+        return _COMPILED[source_hash].solve
+    return load_solver(source_hash)
+
+
+# Plain numba, because Python mode calls these too: PyTensor's own decorator leaves out what a
+# call from Python needs.
+@njit(cache=True)
+def _blank_failures(
+    level: np.ndarray, jacobian: np.ndarray, offsets: np.ndarray, outcome: np.ndarray
+) -> None:
     for i in range(outcome.shape[0]):
-        rows = slice(offsets[i], offsets[i + 1])
-        if outcome[i] == 0 and not np.all(np.isfinite(jacobian[rows])):
-            outcome[i] = 2
         if outcome[i] != 0:
-            level[rows] = 0.0
-            jacobian[rows] = 0.0
+            level[offsets[i] : offsets[i + 1]] = 0.0
+            jacobian[offsets[i] : offsets[i + 1]] = 0.0
 
 
-def _masked_solve(solve, params, offsets, days, tolerance, max_steps):  # type: ignore[no-untyped-def]
-    params = np.ascontiguousarray(params)
-    level, _, jacobian, outcome, _ = solve(params, offsets, days, tolerance, max_steps, True)
-    _mask(level, jacobian, offsets, outcome)
-    return level, jacobian, outcome
-
-
-def _contract(gradient, jacobian, offsets):  # type: ignore[no-untyped-def]
+@njit(cache=True)
+def _contract(gradient: np.ndarray, jacobian: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     result = np.zeros((offsets.shape[0] - 1, jacobian.shape[2]))
     for i in range(offsets.shape[0] - 1):
         for row in range(offsets[i], offsets[i + 1]):
@@ -166,27 +176,33 @@ def _contract(gradient, jacobian, offsets):  # type: ignore[no-untyped-def]
     return result
 
 
+# Part of the key under which PyTensor keeps machine code on disk: raise it with every change of
+# the numba functions of this file.
+_VERSION = 2
+
+
 @register_funcify_default_op_cache_key(LogLevels)
 def _numba_log_levels(op: LogLevels, **kwargs: Any) -> Any:
-    solve = _COMPILED[op.source_hash].solve
-    tolerance, max_steps, mask = op.tolerance, op.max_steps, _mask
+    solve = _solver(op.source_hash)
+    tolerance, max_steps, blank_failures = op.tolerance, op.max_steps, _blank_failures
 
     @numba_njit
-    def log_levels_numba(params, offsets, days):  # type: ignore[no-untyped-def]
+    def log_levels_numba(params: Any, offsets: Any, days: Any) -> Any:
+        # Called with plain types: for a literal, numba would compile the solver once more.
         level, _, jacobian, outcome, _ = solve(
             np.ascontiguousarray(params),
             np.ascontiguousarray(offsets),
             np.ascontiguousarray(days),
             tolerance,
-            max_steps,
-            True,
+            np.int64(max_steps),
+            np.bool_(True),
         )
-        mask(level, jacobian, offsets, outcome)
+        blank_failures(level, jacobian, offsets, outcome)
         return level, jacobian, outcome
 
-    return log_levels_numba
+    return log_levels_numba, _VERSION
 
 
 @register_funcify_default_op_cache_key(ContractByPatient)
 def _numba_contract(op: ContractByPatient, **kwargs: Any) -> Any:
-    return numba_njit(_contract)
+    return _contract, _VERSION

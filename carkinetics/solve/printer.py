@@ -11,6 +11,7 @@ from sympy.printing.pycode import PythonCodePrinter
 if TYPE_CHECKING:
     from carkinetics.solve.codegen import Solvable
 
+
 class NumbaPrinter(PythonCodePrinter):
     """Print what numba compiles to plain arithmetic.
 
@@ -26,20 +27,25 @@ class NumbaPrinter(PythonCodePrinter):
             return f"({product})" if exponent > 0 else f"(1.0 / ({product}))"
         if exponent == sympy.Rational(1, 2):
             return f"np.sqrt({self._print(base)})"
-        return f"exp(({self._print(exponent)}) * np.log({self._print(base)}))"
+        return f"exp(({self._print(exponent)}) * log({self._print(base)}))"
 
     def _print_exp(self, expr: sympy.exp) -> str:
         return f"exp({self._print(expr.args[0])})"
 
     def _print_log(self, expr: sympy.log) -> str:
-        return f"np.log({self._print(expr.args[0])})"
+        return f"log({self._print(expr.args[0])})"
 
     def _print_logistic(self, expr: sympy.Function) -> str:
         return f"logistic({self._print(expr.args[0])})"
 
     def _print_softplus(self, expr: sympy.Function) -> str:
-        x = self._print(expr.args[0])
-        return f"(max({x}, 0.0) + np.log1p(exp(-abs({x}))))"
+        return f"softplus({self._print(expr.args[0])})"
+
+    def _print_hill(self, expr: sympy.Function) -> str:
+        arguments = ", ".join(self._print(argument) for argument in expr.args)
+        return f"{type(expr).__name__}({arguments})"
+
+    _print_hill_slope = _print_hill_shape = _print_hill
 
     def _print_Integer(self, expr: sympy.Integer) -> str:
         return f"{int(expr)}.0"
@@ -95,22 +101,30 @@ class Printer:
     ) -> str:
         """Write a function that computes all expressions for eight lanes."""
         lines, results = self._body(expressions)
-        reads = self._reads(expressions, "[{i} * 8 + lane]" if name != "prepare" else None)
+        reads = self._reads(expressions, "[{i} * 8 + lane]")
         stores = [f"{target}[{i} * 8 + lane] = {r}" for i, r in enumerate(results)]
-        body = [*reads, *lines, *stores] or ["pass"]
         # A trip count known to the compiler would be unrolled before it can be vectorized.
-        count = "8" if name == "prepare" else "t.shape[0]"
-        return _function(name, arguments, [f"for lane in range({count}):", *_indent(body)])
+        body = [*reads, *lines, *stores] or ["pass"]
+        return _function(name, arguments, ["for lane in range(t.shape[0]):", *_indent(body)])
 
-    def start_function(self, expressions: Sequence[sympy.Expr], n_states: int) -> str:
-        """Write the start of states and sensitivities of one lane."""
+    def start_function(
+        self,
+        name: str,
+        arguments: str,
+        expressions: Sequence[sympy.Expr],
+        targets: tuple[str, str],
+    ) -> str:
+        """Write a function of the parameters of one lane.
+
+        The first results, one per state, go to the first target, the others to the second; with
+        an empty second target all go to the first.
+        """
         plain = [e.xreplace(self._plain) for e in expressions]
         lines, results = self._body(plain)
-        stores = [
-            f"y[{i} * 8 + lane] = {r}" if i < n_states else f"s[{i - n_states} * 8 + lane] = {r}"
-            for i, r in enumerate(results)
-        ]
-        return _function("start", "p, c, y, s, lane", [*self._reads(plain, None), *lines, *stores])
+        first = len(self._equations.states) if targets[1] else len(results)
+        stores = [f"{targets[0]}[{i} * 8 + lane] = {r}" for i, r in enumerate(results[:first])]
+        stores += [f"{targets[1]}[{i} * 8 + lane] = {r}" for i, r in enumerate(results[first:])]
+        return _function(name, arguments, [*self._reads(plain, None), *lines, *stores])
 
     def point_function(
         self, name: str, arguments: str, targets: Mapping[str, Sequence[sympy.Expr]]
@@ -125,9 +139,7 @@ class Printer:
     def jacobian_function(self, expressions: Sequence[sympy.Expr], n_par: int) -> str:
         """Write the derivatives of the log levels by the parameters."""
         lines, results = self._body(expressions)
-        stores = [
-            f"jacobian[{k // n_par}, {k % n_par}] = {r}" for k, r in enumerate(results)
-        ]
+        stores = [f"jacobian[{k // n_par}, {k % n_par}] = {r}" for k, r in enumerate(results)]
         body = [*self._reads(expressions, "[{i}]"), *lines, *stores]
         return _function("output_sensitivity", "t, y, s, p, c, lane, jacobian", body)
 
@@ -143,6 +155,10 @@ class Printer:
             if fixed:
                 moving.append(self._share(expression.func(*fixed)))
             return expression.func(*moving)
+        if isinstance(expression, sympy.Piecewise):
+            # Only values are shared: a branch is a pair, and a condition is no number.
+            branches = [(self._hoisted(value), condition) for value, condition in expression.args]
+            return sympy.Piecewise(*branches)
         return expression.func(*(self._hoisted(a) for a in expression.args))
 
     def _share(self, expression: sympy.Expr) -> sympy.Expr:

@@ -1,11 +1,13 @@
-"""The explicit solver: Tsitouras 5(4), eight patients per SIMD lane group, forward sensitivities.
+"""The explicit solver: Tsitouras 5(4), eight patients at once in SIMD lanes, sensitivities.
 
 This file is a working solver for one built-in example, exponential decay. The code generator
 copies it and replaces the part between the two marks with the functions of a real model; what it
 emits is therefore this file with other equations.
 
 The layout of all work arrays is ``[index * LANES + lane]``, one flat array each, so that the
-inner loops over lanes are free of branches and of aliasing doubts, and become SIMD code.
+inner loops over lanes are free of branches and become SIMD code. Each lane has its own step. A
+lane that has reached its patient's last day takes the next patient, so that no lane idles for
+long; no lane ever reads another, and a patient's result does not depend on the company.
 
 Derivatives with respect to parameters are integrated along the accepted steps of the states:
 value and gradient belong to the same discrete solution.
@@ -22,21 +24,32 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from carkinetics.solve.fastmath import exp, logistic  # noqa: F401
+from carkinetics.solve.fastmath import (  # noqa: F401
+    exp,
+    hill,
+    hill_shape,
+    hill_slope,
+    log,
+    logistic,
+    softplus,
+)
 
 # --- model: begin ---
 N_STATE, N_PAR, N_SHARED, N_SENS, N_OUT = 1, 2, 1, 2, 1
-FLOOR = np.array([1e-6])
+LOG_SCALE = np.array([False])
+# The last moment before and the first after each known day on which the equations switch.
+BEFORE, AFTER = np.empty(0), np.empty(0)
 
 
 @njit(error_model="numpy")
-def prepare(p, c):
-    for lane in range(8):
-        c[lane] = -p[8 + lane]
+def prepare(p, c, lane):
+    """Compute what depends on the parameters only, for one lane."""
+    c[lane] = -p[8 + lane]
 
 
 @njit(error_model="numpy")
 def start(p, c, y, s, lane):
+    """Set states and sensitivities of one lane on day 0."""
     y[lane] = p[lane]
     s[lane] = 1.0
     s[8 + lane] = 0.0
@@ -44,25 +57,36 @@ def start(p, c, y, s, lane):
 
 @njit(error_model="numpy")
 def right_side(t, y, p, c, dy):
+    """Compute the time derivatives of the states."""
     for lane in range(t.shape[0]):
         dy[lane] = c[lane] * y[lane]
 
 
 @njit(error_model="numpy")
 def sensitivity_side(t, y, s, p, c, ds):
+    """Compute the time derivatives of the sensitivities."""
     for lane in range(t.shape[0]):
         ds[lane] = c[lane] * s[lane]
         ds[8 + lane] = c[lane] * s[8 + lane] - y[lane]
 
 
 @njit(error_model="numpy")
+def level_scale(t, y, p, c, scale):
+    """Compute how far each state must move to change a log level by one; 0 if none sees it."""
+    for lane in range(t.shape[0]):
+        scale[lane] = y[lane]
+
+
+@njit(error_model="numpy")
 def output(t, y, p, c, lane, level, slope):
-    level[0] = np.log(y[0])
+    """Compute log levels and their time derivatives at one sample of one lane."""
+    level[0] = log(y[0])
     slope[0] = c[lane]
 
 
 @njit(error_model="numpy")
 def output_sensitivity(t, y, s, p, c, lane, jacobian):
+    """Compute the derivatives of the log levels at one sample of one lane."""
     jacobian[0, 0] = s[0] / y[0]
     jacobian[0, 1] = s[1] / y[0]
 
@@ -70,10 +94,14 @@ def output_sensitivity(t, y, s, p, c, lane, jacobian):
 # --- model: end ---
 
 LANES = 8
+SIZE_Y, SIZE_S = N_STATE * LANES, N_SENS * LANES
 SOLVED, TOO_MANY_STEPS, NOT_FINITE = 0, 1, 2
 FIRST_STEP, SMALLEST_STEP = 0.5, 1e-9  # [day]
+# Share of its largest value so far below which a state that no level shows counts as zero.
+NEGLIGIBLE = 1e-9
+ROUNDING = 1e-15
 
-C = np.array([0.0, 0.161, 0.327, 0.9, 0.9800255409045097, 1.0, 1.0])
+C2, C3, C4, C5 = 0.161, 0.327, 0.9, 0.9800255409045097
 A21 = 0.161
 A31, A32 = -0.008480655492356989, 0.335480655492357
 A41, A42, A43 = 2.8971530571054935, -6.359448489975075, 4.3622954328695815
@@ -98,17 +126,16 @@ A71, A72, A73, A74, A75, A76 = (
     -3.290069515436081,
     2.324710524099774,
 )
-ERROR = np.array(
-    [
-        -0.00178001105222577714,
-        -0.0008164344596567469,
-        0.007880878010261995,
-        -0.1447110071732629,
-        0.5823571654525552,
-        -0.45808210592918697,
-        0.015151515151515152,
-    ]
+E1, E2, E3, E4, E5, E6, E7 = (
+    -0.00178001105222577714,
+    -0.0008164344596567469,
+    0.007880878010261995,
+    -0.1447110071732629,
+    0.5823571654525552,
+    -0.45808210592918697,
+    0.015151515151515152,
 )
+STAGE = np.array([0.0, C2, C3, C4, C5, 1.0, 1.0])
 
 
 @njit(error_model="numpy")
@@ -122,89 +149,138 @@ def interpolation_weights(x, b):
     )
     b[1] = 0.1017 * x * x * (x * x - 2.1966568338249754 * x + 1.2949852507374631)
     b[2] = 2.490627285651252793 * x * x * (x * x - 2.38535645472061657 * x + 1.57803468208092486)
-    b[3] = (
-        -16.54810288924490272
-        * (x - 1.21712927295533244)
-        * (x - 0.61620406037800089)
-        * x
-        * x
-    )
-    b[4] = (
-        47.37952196281928122 * (x - 1.203071208372362603) * (x - 0.658047292653547382) * x * x
-    )
+    b[3] = -16.54810288924490272 * (x - 1.21712927295533244) * (x - 0.61620406037800089) * x * x
+    b[4] = 47.37952196281928122 * (x - 1.203071208372362603) * (x - 0.658047292653547382) * x * x
     b[5] = -34.87065786149660974 * (x - 1.2) * (x - 0.666666666666666667) * x * x
     b[6] = 2.5 * (x - 1.0) * (x - 0.6) * x * x
 
 
-@njit(error_model="numpy", fastmath={"contract"})
-def stage_values(m, stage, h, y, k, out):
-    """Set out = y + h * sum(a[stage, j] * k[j]); all arrays flat, h repeated per index."""
-    # One long loop per stage, written out: short loops would pay for aliasing checks each time.
-    if stage == 1:
-        for i in range(m):
-            out[i] = y[i] + h[i] * A21 * k[i]
-    elif stage == 2:
-        for i in range(m):
-            out[i] = y[i] + h[i] * (A31 * k[i] + A32 * k[m + i])
-    elif stage == 3:
-        for i in range(m):
-            out[i] = y[i] + h[i] * (A41 * k[i] + A42 * k[m + i] + A43 * k[2 * m + i])
-    elif stage == 4:
-        for i in range(m):
-            out[i] = y[i] + h[i] * (
-                A51 * k[i] + A52 * k[m + i] + A53 * k[2 * m + i] + A54 * k[3 * m + i]
-            )
-    elif stage == 5:
-        for i in range(m):
-            out[i] = y[i] + h[i] * (
-                A61 * k[i]
-                + A62 * k[m + i]
-                + A63 * k[2 * m + i]
-                + A64 * k[3 * m + i]
-                + A65 * k[4 * m + i]
-            )
-    else:
-        for i in range(m):
-            out[i] = y[i] + h[i] * (
-                A71 * k[i]
-                + A72 * k[m + i]
-                + A73 * k[2 * m + i]
-                + A74 * k[3 * m + i]
-                + A75 * k[4 * m + i]
-                + A76 * k[5 * m + i]
-            )
+def _stage_function(m):
+    """Make the function that sets out = y + h * sum(a[stage, j] * k[j]); h repeated per index.
+
+    The size is fixed, and each stage is one long loop, written out: that is what the compiler
+    turns into SIMD code without a check per pass.
+    """
+
+    @njit(error_model="numpy", fastmath={"contract"})
+    def stage_values(stage, h, y, k, out):
+        if stage == 1:
+            for i in range(m):
+                out[i] = y[i] + h[i] * A21 * k[i]
+        elif stage == 2:
+            for i in range(m):
+                out[i] = y[i] + h[i] * (A31 * k[i] + A32 * k[m + i])
+        elif stage == 3:
+            for i in range(m):
+                out[i] = y[i] + h[i] * (A41 * k[i] + A42 * k[m + i] + A43 * k[2 * m + i])
+        elif stage == 4:
+            for i in range(m):
+                out[i] = y[i] + h[i] * (
+                    A51 * k[i] + A52 * k[m + i] + A53 * k[2 * m + i] + A54 * k[3 * m + i]
+                )
+        elif stage == 5:
+            for i in range(m):
+                out[i] = y[i] + h[i] * (
+                    A61 * k[i]
+                    + A62 * k[m + i]
+                    + A63 * k[2 * m + i]
+                    + A64 * k[3 * m + i]
+                    + A65 * k[4 * m + i]
+                )
+        else:
+            for i in range(m):
+                out[i] = y[i] + h[i] * (
+                    A71 * k[i]
+                    + A72 * k[m + i]
+                    + A73 * k[2 * m + i]
+                    + A74 * k[3 * m + i]
+                    + A75 * k[4 * m + i]
+                    + A76 * k[5 * m + i]
+                )
+
+    return stage_values
+
+
+stage_states, stage_sensitivities = _stage_function(SIZE_Y), _stage_function(SIZE_S)
 
 
 @njit(error_model="numpy", fastmath={"contract"})
-def scaled_error(h, y, y_new, k, tolerance, error):
-    """Set error to the largest scaled local error of the states, lane by lane."""
-    for lane in range(LANES):
+def try_step(t, step, limit, y, p, c, step_y, stage_t, stage_y, k):
+    """Compute all stages of one step of every lane; the last one is the end of the step."""
+    for i in range(N_STATE):
+        for lane in range(step.shape[0]):
+            step_y[i * LANES + lane] = step[lane]
+    for stage in range(1, 7):
+        at = stage_t[stage * LANES : (stage + 1) * LANES]
+        for lane in range(t.shape[0]):
+            # Up to a switch of the equations, every stage sees them as they are before it.
+            at[lane] = min(t[lane] + STAGE[stage] * step[lane], limit[lane])
+        here = stage_y[stage * SIZE_Y : (stage + 1) * SIZE_Y]
+        stage_states(stage, step_y, y, k, here)
+        right_side(at, here, p, c, k[stage * SIZE_Y : (stage + 1) * SIZE_Y])
+
+
+@njit(error_model="numpy", fastmath={"contract"})
+def scaled_errors(step_y, tolerance, y, y_new, k, scale, largest, raw, error):
+    """Set error to the largest scaled local error of the states of each lane.
+
+    A state kept as its logarithm has an absolute error, which is a relative error of the state.
+    Any other is measured against itself at the start of the step and against what would
+    change the log level by one: a state that the level does not show yet needs no digits. One
+    that no level ever shows is measured against its largest value so far instead.
+    """
+    for i in range(SIZE_Y):
+        raw[i] = step_y[i] * (
+            E1 * k[i]
+            + E2 * k[SIZE_Y + i]
+            + E3 * k[2 * SIZE_Y + i]
+            + E4 * k[3 * SIZE_Y + i]
+            + E5 * k[4 * SIZE_Y + i]
+            + E6 * k[5 * SIZE_Y + i]
+            + E7 * k[6 * SIZE_Y + i]
+        )
+    for lane in range(error.shape[0]):
         error[lane] = 0.0
     for i in range(N_STATE):
-        for lane in range(LANES):
+        for lane in range(error.shape[0]):
             at = i * LANES + lane
-            e = 0.0
-            for j in range(7):
-                e += ERROR[j] * k[j * N_STATE * LANES + at]
-            size = max(abs(y[at]), abs(y_new[at]))
-            # FLOOR < 0 marks a state kept as its logarithm: an absolute error there is a
-            # relative error of the state itself.
-            weight = tolerance * (size + FLOOR[i] if FLOOR[i] >= 0.0 else 1.0)
-            ratio = abs(h[lane] * e) / weight
-            # "not <=" instead of ">" so that NaN counts as the largest error.
-            if not ratio <= error[lane]:
-                error[lane] = ratio
+            weight = tolerance
+            if not LOG_SCALE[i]:
+                new = abs(y_new[at])
+                unseen = NEGLIGIBLE * max(largest[at], new)
+                weight *= abs(y[at]) + (scale[at] if 0.0 < scale[at] < 1e300 else unseen)
+                weight += ROUNDING * new + 1e-300
+            ratio = abs(raw[at]) / weight
+            # What is not a number counts as a very large error.
+            ratio = ratio if ratio <= 1e30 else 1e30
+            error[lane] = max(error[lane], ratio)
+
+
+@njit(error_model="numpy", fastmath={"contract"})
+def step_factors(error, log_previous, factor):
+    """Set the factors for the next step: a PI controller, bounded to [0.2, 6]."""
+    for lane in range(error.shape[0]):
+        log_error = log(max(error[lane], 1e-10))
+        accepted = error[lane] <= 1.0
+        change = -0.14 * log_error + 0.08 * log_previous[lane] if accepted else -0.2 * log_error
+        factor[lane] = min(6.0, max(0.2, 0.9 * exp(change)))
+        log_previous[lane] = log_error if accepted else log_previous[lane]
 
 
 @njit(error_model="numpy")
-def next_step(error, previous, accepted):
-    """Return the factor for the next step: a PI controller, bounded to [0.2, 6]."""
-    if not np.isfinite(error):
-        return 0.2
-    e = max(error, 1e-10)
-    if accepted:
-        return min(6.0, max(0.2, 0.9 * e ** (-0.14) * max(previous, 1e-10) ** 0.08))
-    return max(0.2, 0.9 * e ** (-0.2))
+def accepted_steps(n, step, error, taken):
+    """Set the step of each index: zero in lanes whose step was rejected."""
+    for i in range(n):
+        for lane in range(step.shape[0]):
+            taken[i * LANES + lane] = step[lane] if error[lane] <= 1.0 else 0.0
+
+
+@njit(error_model="numpy", fastmath={"contract"})
+def keep_accepted(m, taken, y, y_new, k):
+    """Make the end of each accepted step the start of the next; the last slope is the first."""
+    for i in range(m):
+        y[i] = y_new[i] if taken[i] > 0.0 else y[i]
+        k[i] = k[6 * m + i] if taken[i] > 0.0 else k[i]
 
 
 @njit(error_model="numpy")
@@ -216,16 +292,6 @@ def interpolate(n, lane, h, y, k, weights, at_sample):
         for j in range(7):
             value += weights[j] * k[j * m + at]
         at_sample[i] = y[at] + h * value
-
-
-@njit(error_model="numpy")
-def accept(n, lane, y, y_new, k):
-    """Make the end of the step the start of the next (the last slope becomes the first)."""
-    m = n * LANES
-    for i in range(n):
-        at = i * LANES + lane
-        y[at] = y_new[at]
-        k[at] = k[6 * m + at]
 
 
 @njit(error_model="numpy")
@@ -247,91 +313,164 @@ def record(
 
 
 @njit(error_model="numpy")
-def solve_lanes(
-    params, offsets, days, lanes, n_lanes, tolerance, max_steps, with_sensitivity,
+def workspace(size):
+    """Return zeros that begin where a cache line begins, so that SIMD loads touch one line."""
+    buffer = np.zeros(size + 8)
+    skip = (8 - (buffer.ctypes.data // 8) % 8) % 8
+    return buffer[skip : skip + size]
+
+
+@njit(error_model="numpy")
+def longest_first(offsets, days):
+    """Return the patients that have samples, those followed longest first (a Shell sort).
+
+    Long ones first keeps all lanes busy until the end; a plain loop compiles faster than a
+    library sort.
+    """
+    queue, follow_up, n = np.empty(offsets.shape[0], np.int64), np.empty(offsets.shape[0]), 0
+    for i in range(offsets.shape[0] - 1):
+        if offsets[i + 1] > offsets[i]:
+            queue[n], follow_up[n] = i, days[offsets[i + 1] - 1]
+            n += 1
+    gap = 1
+    while gap < n:
+        gap = 3 * gap + 1
+    while gap > 0:
+        for i in range(gap, n):
+            patient, day, j = queue[i], follow_up[i], i
+            while j >= gap and follow_up[j - gap] < day:
+                queue[j], follow_up[j] = queue[j - gap], follow_up[j - gap]
+                j -= gap
+            queue[j], follow_up[j] = patient, day
+        gap //= 3
+    return queue[:n]
+
+
+@njit(error_model="numpy")
+def take_patient(lane, values, p, c, y, s, largest):
+    """Put a patient into a lane, at the day of infusion."""
+    for q in range(N_PAR):
+        p[q * LANES + lane] = values[q]
+    prepare(p, c, lane)
+    start(p, c, y, s, lane)
+    for i in range(N_STATE):
+        largest[i * LANES + lane] = abs(y[i * LANES + lane])
+
+
+@njit(error_model="numpy")
+def integrate(
+    params, offsets, days, queue, tolerance, max_steps, with_sensitivity,
     level, slope, jacobian, outcome, steps,
 ):  # fmt: skip
-    """Solve one lane group; ``lanes`` holds the patients, ``n_lanes`` how many of them are real."""
-    n, m = N_STATE * LANES, N_SENS * LANES
-    p, c = np.empty(N_PAR * LANES), np.zeros(max(N_SHARED, 1) * LANES)
-    y, k, stage_y = np.zeros(n), np.zeros(7 * n), np.zeros((7, n))
-    s, ks, s_new = np.zeros(m), np.zeros(7 * m), np.zeros(m)
-    t, h, stage_t = np.zeros(LANES), np.full(LANES, FIRST_STEP), np.zeros((7, LANES))
-    step_y, step_s = np.zeros(n), np.zeros(m)
-    error, previous = np.zeros(LANES), np.ones(LANES)
-    cursor, last = np.empty(LANES, np.int64), np.empty(LANES, np.int64)
-    done = np.zeros(LANES, np.bool_)
-    weights, y_at, s_at = np.empty(7), np.empty(N_STATE), np.empty(max(N_SENS, 1))
-
+    """Solve the patients of the queue, eight at a time."""
+    p, c = workspace(N_PAR * LANES), workspace(N_SHARED * LANES)
+    y, k, stage_y = workspace(SIZE_Y), workspace(7 * SIZE_Y), workspace(7 * SIZE_Y)
+    s, ks, s_new = workspace(SIZE_S), workspace(7 * SIZE_S), workspace(SIZE_S)
+    step_y, step_s, raw = workspace(SIZE_Y), workspace(SIZE_S), workspace(SIZE_Y)
+    scale, largest = workspace(SIZE_Y), workspace(SIZE_Y)
+    t, h, step, limit = workspace(LANES), workspace(LANES), workspace(LANES), workspace(LANES)
+    stage_t, error = workspace(7 * LANES), workspace(LANES)
+    log_previous, factor = workspace(LANES), workspace(LANES)
+    cursor, last = np.zeros(LANES, np.int64), np.zeros(LANES, np.int64)
+    patient, switch = np.zeros(LANES, np.int64), np.zeros(LANES, np.int64)
+    weights, y_at, s_at = np.empty(7), np.empty(N_STATE), np.empty(N_SENS)
+    y_new = stage_y[6 * SIZE_Y :]
+    waiting, running, fresh = 0, 0, False
     for lane in range(LANES):
-        patient = lanes[min(lane, n_lanes - 1)]
-        for q in range(N_PAR):
-            p[q * LANES + lane] = params[patient, q]
-        cursor[lane], last[lane] = offsets[patient], offsets[patient + 1]
-    prepare(p, c)
-    for lane in range(LANES):
-        start(p, c, y, s, lane)
-        if lane < n_lanes:
-            cursor[lane] = record(
-                0.0, lane, cursor[lane], last[lane], days, 0.0, 0.0, y, k, s, ks, p, c, weights,
-                y_at, s_at, with_sensitivity, level, slope, jacobian,
-            )  # fmt: skip
-        done[lane] = lane >= n_lanes or cursor[lane] >= last[lane]
-    right_side(t, y, p, c, k[:n])
-    if with_sensitivity:
-        sensitivity_side(t, y, s, p, c, ks[:m])
+        patient[lane] = -1
 
-    for _ in range(max_steps):
-        running = False
+    while True:
         for lane in range(LANES):
-            running |= not done[lane]
-            h[lane] = 0.0 if done[lane] else min(h[lane], days[last[lane] - 1] - t[lane])
-        if not running:
+            if patient[lane] < 0 and waiting < queue.shape[0]:
+                who = queue[waiting]
+                take_patient(lane, params[who], p, c, y, s, largest)
+                patient[lane], cursor[lane], last[lane] = who, offsets[who], offsets[who + 1]
+                t[lane], h[lane], log_previous[lane], switch[lane] = 0.0, FIRST_STEP, 0.0, 0
+                waiting, running, fresh = waiting + 1, running + 1, True
+        if running == 0:
             return
-        for i in range(N_STATE):
-            step_y[i * LANES : (i + 1) * LANES] = h
-        for stage in range(1, 7):
-            stage_values(n, stage, step_y, y, k, stage_y[stage])
-            for lane in range(LANES):
-                stage_t[stage, lane] = t[lane] + C[stage] * h[lane]
-            right_side(stage_t[stage], stage_y[stage], p, c, k[stage * n : (stage + 1) * n])
-        scaled_error(h, y, stage_y[6], k, tolerance, error)
-        if with_sensitivity:
-            # A rejected step has length zero for the sensitivities: they follow accepted steps.
-            for i in range(N_SENS):
-                for lane in range(LANES):
-                    step_s[i * LANES + lane] = h[lane] if error[lane] <= 1.0 else 0.0
-            for stage in range(1, 7):
-                stage_values(m, stage, step_s, s, ks, s_new)
-                sensitivity_side(
-                    stage_t[stage], stage_y[stage], s_new, p, c, ks[stage * m : (stage + 1) * m]
-                )
+        if fresh:
+            # The other lanes get again what they have: the slope at the end of their last step.
+            right_side(t, y, p, c, k[:SIZE_Y])
+            if with_sensitivity:
+                sensitivity_side(t, y, s, p, c, ks[:SIZE_S])
+            fresh = False
+
         for lane in range(LANES):
-            if done[lane]:
-                continue
-            steps[lanes[lane]] += 1
-            if error[lane] <= 1.0:
-                end, last_day = t[lane] + h[lane], days[last[lane] - 1]
-                if last_day - end <= 1e-12 * last_day:
-                    end = last_day
-                cursor[lane] = record(
-                    end, lane, cursor[lane], last[lane], days, t[lane], h[lane], y, k, s, ks, p,
-                    c, weights, y_at, s_at, with_sensitivity, level, slope, jacobian,
+            limit[lane], step[lane] = np.inf, 0.0
+            if switch[lane] < BEFORE.shape[0]:
+                limit[lane] = BEFORE[switch[lane]]
+            if patient[lane] >= 0:
+                end = min(limit[lane], days[last[lane] - 1])
+                step[lane] = max(0.0, min(h[lane], end - t[lane]))
+        try_step(t, step, limit, y, p, c, step_y, stage_t, stage_y, k)
+        level_scale(t, y, p, c, scale)
+        scaled_errors(step_y, tolerance, y, y_new, k, scale, largest, raw, error)
+        step_factors(error, log_previous, factor)
+        if with_sensitivity:
+            accepted_steps(N_SENS, step, error, step_s)
+            for stage in range(1, 7):
+                stage_sensitivities(stage, step_s, s, ks, s_new)
+                sensitivity_side(
+                    stage_t[stage * LANES : (stage + 1) * LANES],
+                    stage_y[stage * SIZE_Y : (stage + 1) * SIZE_Y],
+                    s_new, p, c, ks[stage * SIZE_S : (stage + 1) * SIZE_S],
                 )  # fmt: skip
-                accept(N_STATE, lane, y, stage_y[6], k)
-                if with_sensitivity:
-                    accept(N_SENS, lane, s, s_new, ks)
+
+        for lane in range(LANES):
+            who = patient[lane]
+            if who < 0:
+                continue
+            steps[who] += 1
+            before, h[lane] = h[lane], step[lane] * factor[lane]
+            if error[lane] <= 1.0:
+                end, last_day = t[lane] + step[lane], days[last[lane] - 1]
+                if step[lane] < before:
+                    # Cut short by a switch or by the last sample, and not by the error.
+                    end, h[lane] = min(limit[lane], last_day), max(before, h[lane])
+                end = max(end, t[lane])
+                if days[cursor[lane]] <= end:
+                    cursor[lane] = record(
+                        end, lane, cursor[lane], last[lane], days, t[lane], step[lane],
+                        y, k, s, ks, p, c, weights, y_at, s_at, with_sensitivity,
+                        level, slope, jacobian,
+                    )  # fmt: skip
                 t[lane] = end
-                h[lane] *= next_step(error[lane], previous[lane], True)
-                previous[lane] = error[lane]
-                done[lane] = cursor[lane] >= last[lane]
-            else:
-                h[lane] *= next_step(error[lane], previous[lane], False)
-                if h[lane] < SMALLEST_STEP:
-                    outcome[lanes[lane]], done[lane] = NOT_FINITE, True
-    for lane in range(n_lanes):
-        if not done[lane]:
-            outcome[lanes[lane]] = TOO_MANY_STEPS
+                if end >= limit[lane]:
+                    t[lane], fresh = AFTER[switch[lane]], True
+                    switch[lane] += 1
+            elif h[lane] < SMALLEST_STEP:
+                outcome[who] = NOT_FINITE
+            if steps[who] >= max_steps and cursor[lane] < last[lane]:
+                outcome[who] = TOO_MANY_STEPS
+            if cursor[lane] >= last[lane] or outcome[who] != SOLVED:
+                patient[lane], running = -1, running - 1
+        accepted_steps(N_STATE, step, error, step_y)
+        keep_accepted(SIZE_Y, step_y, y, y_new, k)
+        for i in range(SIZE_Y):
+            largest[i] = max(largest[i], abs(y[i]))
+        if with_sensitivity:
+            keep_accepted(SIZE_S, step_s, s, s_new, ks)
+
+
+@njit(error_model="numpy")
+def mark_failures(offsets, level, slope, jacobian, outcome):
+    """Name what came out without being finite; leave no number in the rows of a failure."""
+    for i in range(outcome.shape[0]):
+        finite = True
+        for row in range(offsets[i], offsets[i + 1]):
+            for j in range(N_OUT):
+                finite &= np.isfinite(level[row, j]) and np.isfinite(slope[row, j])
+                for q in range(N_PAR if jacobian.shape[0] > 0 else 0):
+                    finite &= np.isfinite(jacobian[row, j, q])
+        if not finite and outcome[i] == SOLVED:
+            outcome[i] = NOT_FINITE
+        if outcome[i] != SOLVED:
+            for row in range(offsets[i], offsets[i + 1]):
+                for j in range(N_OUT):
+                    level[row, j] = slope[row, j] = np.nan
+                    for q in range(N_PAR if jacobian.shape[0] > 0 else 0):
+                        jacobian[row, j, q] = np.nan
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -345,11 +484,11 @@ def solve(params, offsets, days, tolerance, max_steps, with_sensitivity):
     offsets : array of int, shape (patient + 1,)
         ``days[offsets[i]:offsets[i + 1]]`` are the days of patient i, in rising order.
     days : array, shape (row,)
-        Days from the infusion [day].
+        Days from the infusion; before it, the level is that of day 0 [day].
     tolerance : float
         Local error per step, relative to the state.
     max_steps : int
-        Steps, accepted and rejected, allowed to one lane group.
+        Steps, accepted and rejected, allowed to one patient.
     with_sensitivity : bool
         Whether the derivatives are integrated too.
 
@@ -358,35 +497,23 @@ def solve(params, offsets, days, tolerance, max_steps, with_sensitivity):
     level : array, shape (row, cell_type)
         Natural logarithm of the latent level; NaN where the solve failed.
     slope : array, shape (row, cell_type)
-        Its derivative by time [1/day].
+        Its derivative by time [1/day]; NaN where the solve failed.
     jacobian : array, shape (row, cell_type, parameter)
-        Its derivatives by the parameters; empty without sensitivities.
+        Its derivatives by the parameters, NaN where the solve failed; empty without
+        sensitivities.
     outcome : array of int, shape (patient,)
         0 solved, 1 too many steps, 2 not finite.
     steps : array of int, shape (patient,)
         Steps tried.
     """
     n_patient, n_row = params.shape[0], days.shape[0]
-    level, slope = np.full((n_row, N_OUT), np.nan), np.full((n_row, N_OUT), np.nan)
-    jacobian = np.zeros((n_row if with_sensitivity else 0, N_OUT, N_PAR))
+    level, slope = np.empty((n_row, N_OUT)), np.empty((n_row, N_OUT))
+    jacobian = np.empty((n_row if with_sensitivity else 0, N_OUT, N_PAR))
     outcome, steps = np.zeros(n_patient, np.int64), np.zeros(n_patient, np.int64)
-    # Patients followed equally long share a lane group, so that few lanes idle.
-    follow_up = np.zeros(n_patient)
-    for i in range(n_patient):
-        if offsets[i + 1] > offsets[i]:
-            follow_up[i] = days[offsets[i + 1] - 1]
-    order = np.argsort(follow_up)
-    for first in range(0, n_patient, LANES):
-        n_lanes = min(LANES, n_patient - first)
-        solve_lanes(
-            params, offsets, days, order[first : first + n_lanes], n_lanes, tolerance, max_steps,
-            with_sensitivity, level, slope, jacobian, outcome, steps,
-        )  # fmt: skip
-    for i in range(n_patient):
-        for row in range(offsets[i], offsets[i + 1]):
-            for j in range(N_OUT):
-                if not np.isfinite(level[row, j]) and outcome[i] == SOLVED:
-                    outcome[i] = NOT_FINITE
-        if outcome[i] != SOLVED:
-            level[offsets[i] : offsets[i + 1]] = np.nan
+    queue = longest_first(offsets, days)
+    integrate(
+        params, offsets, days, queue, tolerance, max_steps, with_sensitivity,
+        level, slope, jacobian, outcome, steps,
+    )  # fmt: skip
+    mark_failures(offsets, level, slope, jacobian, outcome)
     return level, slope, jacobian, outcome, steps

@@ -1,0 +1,150 @@
+"""From sampled coordinates to parameters of patients and population on their natural scale."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from carkinetics.inference.build import Plan
+
+SAMPLE = ("chain", "draw")
+
+
+def patient_coordinates(plan: Plan, posterior: xr.Dataset, centering: np.ndarray) -> np.ndarray:
+    """Undo the centering of the patient effects.
+
+    Parameters
+    ----------
+    plan : Plan
+        Shape of the fit.
+    posterior : Dataset
+        Draws of the free variables.
+    centering : array, shape (patient, effect)
+        Weights the sampler was run with.
+
+    Returns
+    -------
+    array, shape (chain, draw, patient, effect)
+        Patient parameters on their transformed scale.
+    """
+    location = np.stack([posterior[p.variable].values for p in plan.varying], axis=-1)
+    omega = np.stack([posterior[f"omega_{p.name}"].values for p in plan.varying], axis=-1)
+    location, omega = location[:, :, None, :], omega[:, :, None, :]
+    x = posterior["x"].values
+    return location + omega ** (1.0 - centering) * (x - centering * location)
+
+
+def patient_parameters(plan: Plan, posterior: xr.Dataset, centering: np.ndarray) -> np.ndarray:
+    """Give the parameters of every patient, natural scale.
+
+    Returns
+    -------
+    array, shape (chain, draw, patient, parameter)
+        Parameters in the order of the system.
+    """
+    shape = (*posterior["x"].shape[:3], len(plan.parameters))
+    result = np.empty(shape)
+    coordinates = patient_coordinates(plan, posterior, centering)
+    at = {p.name: k for k, p in enumerate(plan.varying)}
+    for q, p in enumerate(plan.parameters):
+        if p.name in at:
+            value = coordinates[..., at[p.name]]
+        else:
+            value = posterior[p.variable].values[:, :, None]
+        result[..., q] = p.prior.to_natural(value)
+    return result
+
+
+def population_parameters(plan: Plan, posterior: xr.Dataset) -> np.ndarray:
+    """Give the parameters of the typical patient, natural scale, shape (chain, draw, parameter)."""
+    columns = [p.prior.to_natural(posterior[p.variable].values) for p in plan.parameters]
+    return np.stack(columns, axis=-1)
+
+
+def new_patients(plan: Plan, posterior: xr.Dataset, rng: np.random.Generator) -> np.ndarray:
+    """Draw one new patient per posterior draw, natural scale, shape (chain, draw, parameter)."""
+    shape = tuple(posterior.sizes[name] for name in SAMPLE)
+    names = [p.name for p in plan.varying]
+    z = rng.standard_normal((*shape, len(names)))
+    if plan.patient_effects == "student_t":
+        nu = posterior["nu_patients"].values[..., None]
+        z *= np.sqrt(nu / rng.chisquare(np.broadcast_to(nu, z.shape)))
+    factor = cholesky_of(plan, posterior)
+    if factor is not None:
+        z = np.einsum("cdij,cdj->cdi", factor, z)
+    columns = []
+    for p in plan.parameters:
+        value = posterior[p.variable].values
+        if p.name in names:
+            effect = z[..., names.index(p.name)]
+            value = value + posterior[f"omega_{p.name}"].values * effect
+        columns.append(p.prior.to_natural(value))
+    return np.stack(columns, axis=-1)
+
+
+def cholesky_of(plan: Plan, posterior: xr.Dataset) -> np.ndarray | None:
+    """Give the Cholesky factors of the correlation, shape (chain, draw, effect, effect)."""
+    if "partial_correlation_unit" not in posterior:
+        return None
+    size = len(plan.varying)
+    unit = posterior["partial_correlation_unit"].values
+    partial = np.zeros((*unit.shape[:2], size, size))
+    pairs = [(i, j) for j in range(size - 1) for i in range(j + 1, size)]
+    for k, (i, j) in enumerate(pairs):
+        partial[..., i, j] = 2.0 * unit[..., k] - 1.0
+    remaining = np.log1p(-(partial**2))
+    left = np.cumsum(remaining, axis=-1) - remaining
+    return (partial + np.eye(size)) * np.exp(0.5 * left)
+
+
+def correlation_of(plan: Plan, posterior: xr.Dataset) -> xr.DataArray | None:
+    """Give the correlation of the patient effects, dims (chain, draw, effect, effect_other)."""
+    factor = cholesky_of(plan, posterior)
+    if factor is None:
+        return None
+    names = [p.name for p in plan.varying]
+    return xr.DataArray(
+        factor @ factor.swapaxes(-1, -2),
+        dims=(*SAMPLE, "effect", "effect_other"),
+        coords={**_sample_coords(posterior), "effect": names, "effect_other": names},
+    )
+
+
+def parameter_group(plan: Plan, posterior: xr.Dataset, centering: np.ndarray) -> xr.Dataset:
+    """Name the patients' parameters, dims (chain, draw, patient), with units and labels."""
+    values = patient_parameters(plan, posterior, centering)
+    coords = _sample_coords(posterior) | {"patient": list(plan.layout.patients)}
+    variables = {
+        p.name: xr.DataArray(values[..., q], dims=(*SAMPLE, "patient"), coords=coords, attrs=about)
+        for q, p in enumerate(plan.parameters)
+        if (about := _about(plan, q))
+    }
+    return xr.Dataset(variables)
+
+
+def population_group(plan: Plan, posterior: xr.Dataset) -> xr.Dataset:
+    """Name the typical patient's parameters and the spread around them, dims (chain, draw)."""
+    values = population_parameters(plan, posterior)
+    coords = _sample_coords(posterior)
+    variables = {
+        p.name: xr.DataArray(values[..., q], dims=SAMPLE, coords=coords, attrs=_about(plan, q))
+        for q, p in enumerate(plan.parameters)
+    }
+    for p in plan.varying:
+        note = f"between-patient SD of {p.name}, {p.prior.transform} scale"
+        spread = posterior[f"omega_{p.name}"].transpose(*SAMPLE)
+        variables[f"omega_{p.name}"] = spread.assign_attrs(units="1", long_name=note)
+    correlation = correlation_of(plan, posterior)
+    if correlation is not None:
+        variables["correlation"] = correlation.assign_attrs(units="1")
+    return xr.Dataset(variables)
+
+
+def _about(plan: Plan, q: int) -> dict[str, str]:
+    p = plan.parameters[q].parameter
+    unit = p.unit.replace("level", plan.layout.latent_unit)
+    return {"units": unit, "long_name": p.label}
+
+
+def _sample_coords(posterior: xr.Dataset) -> dict[str, np.ndarray]:
+    return {name: posterior[name].values for name in SAMPLE}

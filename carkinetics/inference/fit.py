@@ -1,0 +1,206 @@
+"""`fit`: from a model and a cohort to posterior draws, checked."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from carkinetics.cohort import Cohort
+from carkinetics.diagnostics import Check, check_fit
+from carkinetics.errors import CarkineticsWarning, FitError
+from carkinetics.inference.build import Plan, plan_fit
+from carkinetics.inference.gate import Gate, prior_gate, require
+from carkinetics.inference.progress import Reporter
+from carkinetics.inference.result import Fit
+from carkinetics.inference.sampling import Prepared, SamplerSettings, prepare, sample
+from carkinetics.inference.tree import build_tree
+from carkinetics.inference.versions import package_versions
+from carkinetics.model import Model
+from carkinetics.solve.compiled import DEFAULT_TOLERANCE
+
+
+def fit(
+    model: Model,
+    cohort: Cohort,
+    *,
+    seed: int,
+    draws: int = 1000,
+    tune: int = 1000,
+    chains: int = 4,
+    cores: int | None = None,
+    target_accept: float = 0.9,
+    assays: Sequence[str] | None = None,
+    patient_effects: str = "normal",
+    residual: str = "normal",
+    correlated: bool = True,
+    tolerance: float = DEFAULT_TOLERANCE,
+    prior_check: bool = True,
+    rerun: bool = True,
+    progress: str = "auto",
+) -> Fit:
+    """Fit a model to all patients and assays of a cohort at once.
+
+    Parameters
+    ----------
+    model : Model
+        From `load_model`.
+    cohort : Cohort
+        From `read_cohort`; samples before the infusion are not fitted.
+    seed : int
+        The same seed, data, model and package versions give the same draws.
+    draws, tune, chains : int
+        Kept draws and warm-up draws per chain, and chains.
+
+    Returns
+    -------
+    Fit
+        Posterior draws with their checks.
+
+    Other Parameters
+    ----------------
+    cores : int, optional
+        Chains run at the same time; as many as there are processors by default.
+    target_accept : float
+        Acceptance probability of the sampler; closer to 1 takes smaller steps.
+    assays : sequence of str, optional
+        Fit only these: ``"flow"``, ``"qpcr"``. With qPCR alone, levels are in copies/ug.
+    patient_effects : {"normal", "student_t"}
+        How patients differ; Student-t where some hardly expand.
+    residual : {"normal", "student_t"}
+        Residual error of both assays on the log scale.
+    correlated : bool
+        Correlated patient effects: LKJ(4) under 25 patients, else LKJ(2).
+    tolerance : float
+        Local error of the solver, relative.
+    prior_check : bool
+        Stop where patients drawn from the priors alone look like no CAR T cells seen so far.
+    rerun : bool
+        Sample once more, at stricter settings, where the sampler misses its checks.
+    progress : {"auto", "bar", "notebook", "log", "none"}
+        How to tell how far the fit is, on standard error.
+
+    Raises
+    ------
+    FitError
+        Where model, data or settings do not go together.
+
+    Notes
+    -----
+    Before sampling, a deterministic fit finds starting points and how far to center each
+    patient effect. Sampling is NUTS by nutpie with gradients from the solver's own
+    sensitivities. Read ``fit.check()`` before anything else.
+    """
+    settings = SamplerSettings(draws, tune, chains, _cores(cores), target_accept)
+    _check_settings(settings, seed)
+    reporter = Reporter(progress)
+    plan = plan_fit(
+        model,
+        cohort,
+        assays=assays,
+        patient_effects=patient_effects,
+        residual=residual,
+        correlated=correlated,
+        tolerance=tolerance,
+    )
+    gate = prior_gate(plan, seed)
+    reporter.say(str(gate))
+    if prior_check:
+        require(gate)
+    with reporter.step("Compiling, and looking for starting points"):
+        prepared = prepare(plan)
+    return _sampled(cohort, prepared, settings, gate, seed, rerun, reporter)
+
+
+def _sampled(
+    cohort: Cohort,
+    prepared: Prepared,
+    settings: SamplerSettings,
+    gate: Gate,
+    seed: int,
+    rerun: bool,
+    reporter: Reporter,
+) -> Fit:
+    """Sample, and once more at stricter settings where the sampler misses its checks."""
+    result, check = _attempt(cohort, prepared, settings, gate, seed, 1, reporter)
+    if rerun and not check.table["passed"].all():
+        reporter.say("The sampler missed its checks: " + " ".join(check.problems))
+        reporter.say("Sampling once more at stricter settings.")
+        stricter = settings.stricter()
+        result, check = _attempt(cohort, prepared, stricter, gate, seed + 1, 2, reporter)
+    if not check.passed:
+        warnings.warn(str(check), CarkineticsWarning, stacklevel=3)
+    return result
+
+
+def _attempt(
+    cohort: Cohort,
+    prepared: Prepared,
+    settings: SamplerSettings,
+    gate: Gate,
+    seed: int,
+    attempt: int,
+    reporter: Reporter,
+) -> tuple[Fit, Check]:
+    started = time.monotonic()
+    sampled = sample(prepared, settings, seed, reporter)
+    seconds = time.monotonic() - started
+    with reporter.step("Computing curves and checks"):
+        described = _describe(prepared.plan, settings, gate, seed, attempt, seconds)
+        tree = build_tree(prepared, sampled, seed)
+        result = Fit(prepared.plan.source, cohort, tree, described, prepared.plan)
+        return result, result.check()
+
+
+def _describe(
+    plan: Plan, settings: SamplerSettings, gate: Gate, seed: int, attempt: int, seconds: float
+) -> dict[str, Any]:
+    """Collect every setting that the numbers depend on."""
+    return {
+        "model": plan.model.name,
+        "seed": seed,
+        "attempt": attempt,
+        **dataclasses.asdict(settings),
+        "assays": list(plan.layout.assays),
+        "cell_types": list(plan.layout.cell_types),
+        "latent_unit": plan.layout.latent_unit,
+        "patient_effects": plan.patient_effects,
+        "residual": plan.residual,
+        "correlated": plan.correlated,
+        "tolerance": plan.tolerance,
+        "priors": plan.prior_texts(),
+        "prior_check": {
+            "cmax": gate.cmax,
+            "tmax": gate.tmax,
+            "below": None if np.isnan(gate.below) else gate.below,
+            "passed": gate.passed,
+        },
+        "sampling_seconds": round(seconds, 1),
+        "versions": package_versions(),
+    }
+
+
+def _cores(cores: int | None) -> int:
+    return SamplerSettings().cores if cores is None else cores
+
+
+def _check_settings(settings: SamplerSettings, seed: int) -> None:
+    wrong = [
+        f"{name}={value!r} (a whole number, at least {least})"
+        for name, value, least in (
+            ("draws", settings.draws, 4),
+            ("tune", settings.tune, 50),
+            ("chains", settings.chains, 1),
+            ("cores", settings.cores, 1),
+            ("seed", seed, 0),
+        )
+        if not isinstance(value, int | np.integer) or value < least
+    ]
+    if not 0.5 <= settings.target_accept < 1:
+        wrong.append(f"target_accept={settings.target_accept!r} (from 0.5 to below 1)")
+    if wrong:
+        raise FitError(f"fit: cannot use {', '.join(wrong)}.")

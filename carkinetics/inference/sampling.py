@@ -1,0 +1,237 @@
+"""Sample a planned model: compile, find a start, choose the centering, run nutpie."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import nutpie
+import pymc as pm
+import xarray as xr
+
+from carkinetics.errors import FitError
+from carkinetics.inference.build import SHIFT, Plan, assemble
+from carkinetics.inference.prefit import EffectPlaces, Prefit, prefit, recenter
+from carkinetics.inference.progress import Reporter
+
+# Starting values scatter around the mode by this share of the approximate posterior SD.
+JITTER = 0.5
+
+
+@dataclass(frozen=True)
+class SamplerSettings:
+    """How long and how strictly to sample.
+
+    Attributes
+    ----------
+    draws, tune, chains : int
+        Kept and warm-up draws of each chain, and number of chains.
+    cores : int
+        Chains that run at the same time.
+    target_accept : float
+        Acceptance probability to which the step size is adapted.
+    """
+
+    draws: int = 1000
+    tune: int = 1000
+    chains: int = 4
+    cores: int = max(1, min(4, os.cpu_count() or 1))
+    target_accept: float = 0.9
+
+    def stricter(self) -> SamplerSettings:
+        """Return the settings of the second try: smaller steps, twice as many draws."""
+        return dataclasses.replace(
+            self,
+            draws=2 * self.draws,
+            tune=2 * self.tune,
+            target_accept=1 - (1 - self.target_accept) / 3,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A compiled model with its start and centering.
+
+    Attributes
+    ----------
+    plan : Plan
+        What it was built from.
+    pymc_model : pm.Model
+        The model, its centering weights set.
+    compiled : nutpie.CompiledModel
+        The same, compiled.
+    start : Prefit
+        The deterministic fit.
+    centering : dict of str to array, shape (patient,)
+        Weight of every patient effect: 1 centered, 0 not.
+    """
+
+    plan: Plan
+    pymc_model: pm.Model
+    compiled: Any
+    start: Prefit
+    centering: dict[str, np.ndarray]
+
+
+def prepare(plan: Plan) -> Prepared:
+    """Compile a plan, fit it deterministically, and center each effect by its information."""
+    pymc_model = assemble(plan)
+    compiled = nutpie.compile_pymc_model(
+        pymc_model, var_names=[variable.name for variable in pymc_model.free_RVs]
+    )
+    slots = coordinate_slots(pymc_model)
+    effects = effect_places(plan, slots)
+    _set_centering(pymc_model, plan, {name: np.ones(p.patients.size) for name, p in effects.items()})
+    start = prefit(_density(compiled), _first_point(pymc_model), effects, _held(slots))
+    _check_start(start, plan)
+    centering = centering_weights(start.information)
+    data = _set_centering(pymc_model, plan, centering)
+    return Prepared(
+        plan=plan,
+        pymc_model=pymc_model,
+        compiled=compiled.with_data(**data),
+        start=start,
+        centering=centering,
+    )
+
+
+def centering_weights(information: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Choose how far to center every patient effect.
+
+    Parameters
+    ----------
+    information : mapping of str to array, shape (patient,)
+        Share of each patient's effect that the data determine.
+
+    Returns
+    -------
+    dict of str to array, shape (patient,)
+        A patient is centered as far as their own data go, and no further than the data of the
+        whole cohort determine the between-patient SD: a few centered patients under an SD that
+        may be near zero make the funnel in which a sampler gets lost.
+    """
+    return {name: share * share.mean() for name, share in information.items()}
+
+
+def sample(
+    prepared: Prepared, settings: SamplerSettings, seed: int, reporter: Reporter
+) -> xr.DataTree:
+    """Run NUTS from scattered starts around the mode.
+
+    Returns
+    -------
+    DataTree
+        Groups ``posterior`` (free variables) and ``sample_stats``; divergences keep the point
+        they started from.
+    """
+    compiled = dataclasses.replace(prepared.compiled, initial_point_func=_scattered(prepared))
+    with reporter.sampling(settings) as callback:
+        return nutpie.sample(
+            compiled,
+            draws=settings.draws,
+            tune=settings.tune,
+            chains=settings.chains,
+            cores=settings.cores,
+            seed=seed,
+            target_accept=settings.target_accept,
+            save_warmup=False,
+            store_divergences=True,
+            progress_bar=False,
+            progress_callback=callback,
+            progress_rate=500,
+        )
+
+
+def coordinate_slots(pymc_model: pm.Model) -> dict[str, slice]:
+    """Return the place of every free variable in the sampler's point, by its name."""
+    point = pymc_model.initial_point()
+    slots, first = {}, 0
+    for variable in pymc_model.free_RVs:
+        size = np.size(point[pymc_model.rvs_to_values[variable].name])
+        slots[variable.name] = slice(first, first + size)
+        first += size
+    return slots
+
+
+def effect_places(plan: Plan, slots: Mapping[str, slice]) -> dict[str, EffectPlaces]:
+    """Find every patient effect in the sampler's point."""
+    n, k = len(plan.layout.patients), len(plan.varying)
+    effects = np.arange(slots["x"].start, slots["x"].stop).reshape(n, k) if k else np.empty((n, 0))
+    places = {
+        p.name: EffectPlaces(
+            patients=effects[:, i],
+            location=slots[p.variable].start,
+            omega=slots[f"omega_{p.name}"].start,
+            scale=p.omega.spread,
+        )
+        for i, p in enumerate(plan.varying)
+        if p.omega is not None
+    }
+    if f"x_{SHIFT}" in slots:
+        own = slots[f"x_{SHIFT}"]
+        places[SHIFT] = EffectPlaces(
+            patients=np.arange(own.start, own.stop),
+            location=None,
+            omega=slots[f"omega_{SHIFT}"].start,
+            scale=plan.shift_scale,
+        )
+    return places
+
+
+def _density(compiled: Any) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
+    function = compiled.logp_func
+
+    def density(point: np.ndarray) -> tuple[float, np.ndarray]:
+        value, gradient = function(point)
+        return float(value), np.asarray(gradient)
+
+    return density
+
+
+def _first_point(pymc_model: pm.Model) -> np.ndarray:
+    point = pymc_model.initial_point()
+    names = [pymc_model.rvs_to_values[variable].name for variable in pymc_model.free_RVs]
+    return np.concatenate([np.ravel(point[name]).astype(float) for name in names])
+
+
+def _held(slots: Mapping[str, slice]) -> np.ndarray:
+    names = [n for n in slots if n == "partial_correlation_unit" or n.startswith("nu_")]
+    pieces = [np.arange(slots[name].start, slots[name].stop) for name in names]
+    return np.concatenate(pieces) if pieces else np.array([], dtype=int)
+
+
+def _check_start(start: Prefit, plan: Plan) -> None:
+    if not np.isfinite(start.log_density):
+        raise FitError(
+            f"model {plan.model.name}: no starting point with a finite density was found. "
+            "Check the unit of the levels, and the priors, against the data."
+        )
+
+
+def _set_centering(
+    pymc_model: pm.Model, plan: Plan, weights: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Put weights into the model's data; return them under the names of that data."""
+    data = {"centering": np.stack([weights[p.name] for p in plan.varying], axis=1)}
+    if SHIFT in weights:
+        data[f"centering_{SHIFT}"] = weights[SHIFT]
+    pm.set_data(data, model=pymc_model)
+    return data
+
+
+def _scattered(prepared: Prepared) -> Callable[[Any], np.ndarray]:
+    """Make the function that gives each chain its start."""
+    slots = coordinate_slots(prepared.pymc_model)
+    effects = effect_places(prepared.plan, slots)
+
+    def start(seed: Any) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        mode = prepared.start.mode
+        noise = JITTER * prepared.start.spread * rng.standard_normal(mode.size)
+        return recenter(mode + noise, effects, prepared.centering)
+
+    return start

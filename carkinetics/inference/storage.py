@@ -1,0 +1,209 @@
+"""Keep a fit in a file: draws, both tables, model text, settings; written whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import tempfile
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from carkinetics.cohort import Cohort
+from carkinetics.cohort.notices import Notice
+from carkinetics.errors import CarkineticsWarning, FitError
+from carkinetics.inference.versions import package_versions
+from carkinetics.model import Model
+
+if TYPE_CHECKING:
+    from carkinetics.inference.result import Fit
+
+FORMAT = "carkinetics fit, version 1"
+_SOURCE = "carkinetics/source"
+
+
+def save_fit(fit: Fit, path: str | Path) -> Path:
+    """Write a fit; see `Fit.save`."""
+    path = Path(path)
+    if path.suffix not in (".nc", ".zarr"):
+        raise FitError(f"{path}: cannot tell the format; end the name with .nc or .zarr.")
+    if not path.parent.is_dir():
+        raise FitError(f"{path}: the folder {path.parent} does not exist; make it first.")
+    tree = xr.DataTree.from_dict({f"/{_SOURCE}": _source(fit)} | _plain_groups(fit.data))
+    tree.attrs = {"format": FORMAT, "synthetic": int(fit.synthetic)}
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        written = temporary / path.name
+        if path.suffix == ".nc":
+            tree.to_netcdf(written, engine="h5netcdf", encoding=_compression(tree))
+        else:
+            tree.to_zarr(written)
+        _replace(written, path)
+    except OSError as error:
+        raise FitError(f"{path}: cannot be written ({error.strerror or error}).") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return path
+
+
+def load_fit(path: str | Path) -> Fit:
+    """Read a fit that `Fit.save` wrote.
+
+    Parameters
+    ----------
+    path : path
+        The ``.nc`` file or ``.zarr`` folder.
+
+    Returns
+    -------
+    Fit
+        With ``differences``: which package versions are not those that made the draws; a
+        `CarkineticsWarning` says the same. Opening a stranger's file runs no code from it.
+
+    Raises
+    ------
+    FitError
+        Where there is no such file, it is not a fit, or its tables do not agree with the hash
+        they were saved with.
+    """
+    from carkinetics.inference.result import Fit
+
+    tree = _open(Path(path))
+    source = tree[_SOURCE].to_dataset()
+    facts = json.loads(str(source["facts"].values))
+    cohort = _cohort(source, facts, Path(path))
+    model = Model.from_text(str(source["model_text"].values), facts["model_name"])
+    differences = _differences(facts["settings"]["versions"])
+    if differences:
+        warnings.warn(f"{path}: {'; '.join(differences)}", CarkineticsWarning, stacklevel=2)
+    groups = {name: node.to_dataset() for name, node in tree.subtree_with_keys if node.data_vars}
+    data = xr.DataTree.from_dict(
+        {f"/{name}": group for name, group in groups.items() if name != _SOURCE}
+    )
+    return Fit(model, cohort, data, facts["settings"], None, differences)
+
+
+def _source(fit: Fit) -> xr.Dataset:
+    """Everything the draws came from, as text."""
+    cohort = fit.cohort
+    facts = {
+        "settings": dict(fit.settings),
+        "model_name": fit.kinetic_model.name,
+        "model_hash": fit.kinetic_model.text_hash,
+        "cohort_name": cohort.name,
+        "synthetic": cohort.synthetic,
+        "data_hash": cohort.data_hash,
+        "notices": [[n.kind, n.count, list(n.patients), n.text] for n in cohort.notices],
+        "dtypes": {
+            name: {str(column): str(dtype) for column, dtype in table.dtypes.items()}
+            for name, table in (("levels", cohort.levels), ("patients", cohort.patients))
+        },
+    }
+    texts = {
+        "facts": json.dumps(facts),
+        "model_text": fit.kinetic_model.text,
+        "levels": cohort.levels.to_csv(index=False),
+        "patients": cohort.patients.to_csv(index=False),
+    }
+    return xr.Dataset({name: ((), np.array(text, dtype=object)) for name, text in texts.items()})
+
+
+def _plain_groups(data: xr.DataTree) -> dict[str, xr.Dataset]:
+    """Groups whose labels are fixed strings, which every format can hold."""
+    groups = {}
+    for name, node in data.subtree_with_keys:
+        group = node.to_dataset()
+        if not group.data_vars:
+            continue
+        for label, values in list(group.coords.items()):
+            if values.dtype == object or values.dtype.kind in "UT":
+                group = group.assign_coords({label: (values.dims, values.values.astype(str))})
+        groups[f"/{name}"] = group
+    return groups
+
+
+def _compression(tree: xr.DataTree) -> dict[str, Any]:
+    return {
+        f"/{name}": {
+            str(variable): {"zlib": True, "complevel": 1, "shuffle": True}
+            for variable, values in node.data_vars.items()
+            if values.dtype.kind == "f" and values.size > 1000
+        }
+        for name, node in tree.subtree_with_keys
+        if node.data_vars
+    }
+
+
+def _replace(written: Path, path: Path) -> None:
+    """Put the complete file in its place; a folder is moved aside first."""
+    if path.is_dir():
+        aside = written.parent / "old"
+        os.replace(path, aside)
+    os.replace(written, path)
+
+
+def _open(path: Path) -> xr.DataTree:
+    if not path.exists():
+        raise FitError(f"{path}: does not exist.")
+    try:
+        engine = "zarr" if path.is_dir() else "h5netcdf"
+        with xr.open_datatree(path, engine=engine) as tree:
+            loaded = tree.load()
+    except Exception as error:  # whatever a broken file makes its reader raise
+        raise FitError(f"{path}: cannot be read as a saved fit ({error}).") from error
+    if loaded.attrs.get("format") != FORMAT:
+        found = loaded.attrs.get("format", "something else")
+        raise FitError(f"{path}: is not '{FORMAT}' but '{found}'.")
+    return loaded
+
+
+def _cohort(source: xr.Dataset, facts: dict[str, Any], path: Path) -> Cohort:
+    tables = {
+        name: _table(str(source[name].values), facts["dtypes"][name])
+        for name in ("levels", "patients")
+    }
+    notices = tuple(Notice(k, n, tuple(p), text) for k, n, p, text in facts["notices"])
+    cohort = Cohort(
+        tables["levels"], tables["patients"], facts["cohort_name"], facts["synthetic"], notices
+    )
+    if cohort.data_hash != facts["data_hash"]:
+        raise FitError(
+            f"{path}: the tables in it do not agree with the hash they were saved with; the file "
+            "was changed. Fit again from the original tables."
+        )
+    return cohort
+
+
+def _table(text: str, dtypes: dict[str, str]) -> pd.DataFrame:
+    as_text = dict.fromkeys(dtypes, str)
+    table = pd.read_csv(
+        io.StringIO(text), dtype=as_text, keep_default_na=False, na_values=[""]
+    )
+    for column, dtype in dtypes.items():
+        table[column] = _restored(table[column], dtype)
+    return table
+
+
+def _restored(values: pd.Series, dtype: str) -> pd.Series:
+    if dtype == "bool":
+        return values.map({"True": True, "False": False}).astype(bool)
+    if dtype == "boolean":
+        return values.map({"True": True, "False": False}).astype("boolean")
+    if dtype.lower().startswith(("int", "float")):
+        return values.astype("float64" if dtype.startswith("f") else "Float64").astype(dtype)
+    return values.astype(dtype)
+
+
+def _differences(then: dict[str, str]) -> tuple[str, ...]:
+    now = package_versions()
+    return tuple(
+        f"made with {name} {version}, read with {now.get(name, 'none')}"
+        for name, version in then.items()
+        if now.get(name) != version
+    )

@@ -1,0 +1,66 @@
+"""Tables of a public CD22 CAR T-cell trial, in the form that `ck.read_cohort` takes.
+
+The data belong to Lichtenstein et al. 2021, Blood 138:2469, doi:10.1182/blood.2021011898
+(NCT02315612), and lie under GPL-3 in the repository ruppinlab/car22-hlh. They are not part of this
+package: give the folder with `tidy_car_expansion.csv` and `tidy_clinical.csv`.
+
+Zeros stay zeros here, because the trial states no limit of quantification: whoever reads the
+tables has to state one.
+
+    levels, patients = trial_tables(folder)
+    cohort = ck.read_cohort(levels, patients, lloq={"flow": 0.04}, name="cd22_nci_2021")
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+# HLH-like toxicity of this trial is what was later named IEC-HS (Hines et al. 2023).
+_PATIENT_COLUMNS = {
+    "patient_id": "patient",
+    "max_CRS_grade_Lee": "crs_grade",
+    "CRS_onset_day": "crs_onset_day",
+    "HLH": "iec_hs",
+    "HLH_day": "iec_hs_day",
+    "CR": "complete_response",
+    "max_CRS_grade_ASBMT": "crs_grade_astct",
+    "BM_blast_pct": "marrow_blasts_pct",
+}
+
+
+def trial_tables(folder: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read levels and patients of the trial.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Where the two tables lie.
+
+    Returns
+    -------
+    levels : DataFrame
+        CAR+ T cells by flow [cells/uL], one row per sample with an absolute count. Day is the
+        day after infusion of the sample, not its planned window.
+    patients : DataFrame
+        One row per patient. ``crs_grade`` is the grade after Lee, ``crs_grade_astct`` that of the
+        later consensus: they differ in 14 patients.
+    """
+    folder = Path(folder)
+    samples = pd.read_csv(folder / "tidy_car_expansion.csv")
+    counted = samples.dropna(subset=["CAR_abs_cells_per_uL"])
+    levels = pd.DataFrame(
+        {
+            "patient": counted["patient_id"].astype(str),
+            "day": counted["day"],
+            "assay": "flow",
+            "cell_type": "total",
+            "level": counted["CAR_abs_cells_per_uL"],
+            "unit": "cells/uL",
+        }
+    )
+    clinical = pd.read_csv(folder / "tidy_clinical.csv", na_values=["-", "---"])
+    patients = clinical.rename(columns=_PATIENT_COLUMNS)
+    patients["patient"] = patients["patient"].astype(str)
+    return levels.reset_index(drop=True), patients

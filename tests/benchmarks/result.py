@@ -1,0 +1,104 @@
+"""What a benchmark gives, and the two ways of measuring it."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Result:
+    """One measured figure beside that of a peer.
+
+    Attributes
+    ----------
+    name : str
+        What is measured, with its unit.
+    ours, peer : float
+        Both figures; lower is better.
+    peer_name : str
+        What the peer is.
+    target : float
+        `ours` should stay below this.
+    """
+
+    name: str
+    ours: float
+    peer: float
+    peer_name: str
+    target: float
+
+    @property
+    def ratio(self) -> float:
+        return self.ours / self.peer
+
+    @property
+    def met(self) -> bool:
+        return self.ours < self.target
+
+    def record(self) -> dict[str, Any]:
+        """Return the row of the JSON file; three digits, as more are noise."""
+        numbers = {key: float(f"{getattr(self, key):.3g}") for key in ("ours", "peer", "ratio")}
+        return {
+            "name": self.name,
+            "ours": numbers["ours"],
+            "peer": numbers["peer"],
+            "peer_name": self.peer_name,
+            "ratio": numbers["ratio"],
+            "target": self.target,
+            "met": self.met,
+        }
+
+
+def median_seconds(action: Callable[[], object], repeats: int) -> float:
+    """Return the median duration of an action; the caller has run it once to warm it up."""
+    return statistics.median(_seconds(action) for _ in range(repeats))
+
+
+def median_process_seconds(code: str, repeats: int) -> float:
+    """Return the median duration of a fresh Python that runs some code, start and end included."""
+    command = [sys.executable, "-c", code]
+    return statistics.median(
+        _seconds(lambda: subprocess.run(command, check=True)) for _ in range(repeats)
+    )
+
+
+def seconds_and_megabytes(prepare: str, code: str) -> tuple[float, float]:
+    """Measure code in a fresh process: its duration, and the peak memory of the whole process."""
+    program = "\n".join(
+        [
+            "import json, resource, sys, time",
+            prepare,
+            "started = time.perf_counter()",
+            code,
+            "seconds = time.perf_counter() - started",
+            "peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss",
+            # Kilobytes everywhere but on macOS.
+            "print(json.dumps([seconds, peak / 1024 ** (2 if sys.platform == 'darwin' else 1)]))",
+        ]
+    )
+    # Linux counts the memory of the starting process too, until the new program has replaced it:
+    # a small process in between keeps that out.
+    starter = "import subprocess, sys; sys.exit(subprocess.run(sys.argv[1:]).returncode)"
+    done = subprocess.run(
+        [sys.executable, "-c", starter, sys.executable, "-c", program],
+        env=os.environ | {"PYTHONWARNINGS": "error"},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    seconds, megabytes = json.loads(done.stdout)
+    return seconds, megabytes
+
+
+def _seconds(action: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started
