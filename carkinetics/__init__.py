@@ -34,7 +34,7 @@ _HOME = {
     "write_report": "carkinetics.report",
 }
 
-__all__ = ["__version__", *sorted(_HOME)]  # noqa: PLE0604
+__all__ = ["__version__", *sorted(_HOME)]
 
 
 def __getattr__(name: str) -> Any:

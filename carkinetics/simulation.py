@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -216,7 +216,7 @@ class _Draws:
         limits: Mapping[str, float],
         errors: Mapping[str, float],
     ) -> None:
-        self.base = {"patient": patient, "day": days, "wbc_per_ul": wbc}
+        self.base: dict[str, Any] = {"patient": patient, "day": days, "wbc_per_ul": wbc}
         self.log_level, self.cell_types = log_level, tuple(cell_types)
         self.limits, self.errors = limits, errors
 
@@ -237,7 +237,7 @@ class _Draws:
         return pd.concat(tables, ignore_index=True)
 
     def qpcr(self, rng: np.random.Generator, linked: bool) -> pd.DataFrame:
-        """qPCR of the total, through the assay link where flow gives the unit of the level."""
+        """Transgene of the total, through the assay link where flow gives the unit of the level."""
         mean = self.log_level[-1]
         if linked:
             mean = link_log_copies(mean, np.log(self.base["wbc_per_ul"]), np.log(_COPIES_PER_CELL))
@@ -256,5 +256,3 @@ class _Draws:
                 "below_lloq": below,
             }
         )
-
-

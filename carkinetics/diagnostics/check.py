@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from carkinetics.diagnostics.limits import Limits
+from carkinetics.diagnostics.limits import DEFAULT_LIMITS, Limits
 from carkinetics.diagnostics.predictive import coverage_row, coverage_table, heavy_tail
 from carkinetics.diagnostics.sampler import convergence, divergences, smallest_e_bfmi
 
@@ -77,12 +77,10 @@ class Check:
         rows = (_coverage_sentence(row) for row in self.coverage.itertuples())
         items = "".join(f"<li>{escape(t)}</li>" for t in (*self.problems, *self.advice, *rows))
         head = "<tr><th></th><th>check</th><th>value</th><th>limit</th><th>where</th></tr>"
-        return (
-            f"<p><b>{escape(self.verdict)}</b></p><table>{head}{cells}</table><ul>{items}</ul>"
-        )
+        return f"<p><b>{escape(self.verdict)}</b></p><table>{head}{cells}</table><ul>{items}</ul>"
 
 
-def check_fit(data: xr.DataTree, limits: Limits = Limits(), attempts: int = 1) -> Check:
+def check_fit(data: xr.DataTree, limits: Limits = DEFAULT_LIMITS, attempts: int = 1) -> Check:
     """Judge a fit from its groups.
 
     Parameters
@@ -107,7 +105,9 @@ def check_fit(data: xr.DataTree, limits: Limits = Limits(), attempts: int = 1) -
     rows = [*_chain_rows(both, limits), *_sampler_rows(stats, limits)]
     table = pd.DataFrame(rows, columns=["check", "value", "limit", "passed", "where", "remedy"])
     failed = table[~table["passed"]]
-    problems = [f"{row.check} is {row.value:.4g}{_at(row)}. {row.remedy}" for row in failed.itertuples()]
+    problems = [
+        f"{row.check} is {row.value:.4g}{_at(row)}. {row.remedy}" for row in failed.itertuples()
+    ]
     problems += _coverage_problems(coverage, limits)
     return Check(
         table=table.drop(columns="remedy"),

@@ -32,3 +32,6 @@ class Limits:
     failed: int = 0
     e_bfmi: float = 0.3
     coverage_alarm: float = 0.001
+
+
+DEFAULT_LIMITS = Limits()

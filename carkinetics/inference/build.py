@@ -138,7 +138,9 @@ def plan_fit(
     layout = lay_out(cohort, model, assays)
     expanded = model.with_cell_types(layout.cell_types)
     system = expanded.system()
-    parameters = tuple(_quantified(expanded, name, layout.latent_unit) for name in system.parameters)
+    parameters = tuple(
+        _quantified(expanded, name, layout.latent_unit) for name in system.parameters
+    )
     return Plan(
         source=model,
         model=expanded,
@@ -188,12 +190,18 @@ def assemble(plan: Plan) -> pm.Model:
             *(pm.Data(f"prior_scale_{g}", 1.0) for g in ("location", "omega", "residual", "link"))
         )
         weights = pm.Data(
-            "centering", np.full((len(layout.patients), len(names)), 0.5), dims=("patient", "effect")
+            "centering",
+            np.full((len(layout.patients), len(names)), 0.5),
+            dims=("patient", "effect"),
         )
         locations = {
             p.name: p.prior.variable(p.variable, scale=scales.location) for p in plan.parameters
         }
-        omegas = [p.omega.variable(f"omega_{p.name}", scale=scales.omega) for p in plan.varying]
+        omegas = [
+            p.omega.variable(f"omega_{p.name}", scale=scales.omega)
+            for p in plan.varying
+            if p.omega is not None
+        ]
         effects = patient_effects(
             [locations[name] for name in names],
             omegas,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
@@ -42,9 +44,7 @@ def levels_at(plan: Plan, parameters: np.ndarray, days: np.ndarray) -> LatentLev
     return latent_levels(plan.system, flat, days, tolerance=plan.tolerance)
 
 
-def curves_of(
-    plan: Plan, parameters: np.ndarray, horizon: float, limit: float = np.nan
-) -> Curve:
+def curves_of(plan: Plan, parameters: np.ndarray, horizon: float, limit: float = np.nan) -> Curve:
     """Make the curves of many parameter sets, with their kinks where the model has any.
 
     Parameters
@@ -69,7 +69,9 @@ def curves_of(
     shape = (*parameters.shape[:-1], *found.log_level.shape[1:])
     if days.ndim > 1:
         days = np.broadcast_to(days[:, None], found.log_level.shape).reshape(shape)
-    return Curve(days, found.log_level.reshape(shape), found.slope.reshape(shape), limit)
+    return Curve(
+        days, found.log_level.reshape(shape), found.slope.reshape(shape), np.asarray(limit)
+    )
 
 
 def patient_curves(
@@ -87,8 +89,17 @@ def patient_curves(
     curve : Curve
         With levels of shape (chain, draw, cell_type, day).
     """
-    for i in range(parameters.shape[2]):
-        yield i, curves_of(plan, parameters[:, :, i], horizon, limit)
+    # The solver does not hold the interpreter: one patient is solved while another is used.
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        waiting: deque[tuple[int, Future[Curve]]] = deque()
+        for i in range(parameters.shape[2]):
+            job = pool.submit(curves_of, plan, parameters[:, :, i], horizon, limit)
+            waiting.append((i, job))
+            if len(waiting) > 2:
+                index, done = waiting.popleft()
+                yield index, done.result()
+        for index, done in waiting:
+            yield index, done.result()
 
 
 def curve_cell_types(cell_types: Sequence[str]) -> list[str]:

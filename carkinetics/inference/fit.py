@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from carkinetics.cohort import Cohort
-from carkinetics.diagnostics import Check, check_fit
+from carkinetics.diagnostics import Check
 from carkinetics.errors import CarkineticsWarning, FitError
 from carkinetics.inference.build import Plan, plan_fit
 from carkinetics.inference.gate import Gate, prior_gate, require
@@ -29,7 +29,7 @@ def fit(
     cohort: Cohort,
     *,
     seed: int,
-    draws: int = 1000,
+    draws: int = 2000,
     tune: int = 1000,
     chains: int = 4,
     cores: int | None = None,
@@ -130,11 +130,18 @@ def _sampled(
     if rerun and not check.table["passed"].all():
         reporter.say("The sampler missed its checks: " + " ".join(check.problems))
         reporter.say("Sampling once more at stricter settings.")
-        stricter = settings.stricter()
+        stricter = settings.stricter(smaller_steps=_diverged(check))
         result, check = _attempt(cohort, prepared, stricter, gate, seed + 1, 2, reporter)
     if not check.passed:
         warnings.warn(str(check), CarkineticsWarning, stacklevel=3)
     return result
+
+
+def _diverged(check: Check) -> bool:
+    """Whether the sampler lost its way, rather than being stopped too early."""
+    kinds = check.table.set_index("check")["passed"]
+    lost = [name for name in kinds.index if "divergences" in name or "evaluations" in name]
+    return not bool(kinds[lost].all())
 
 
 def _attempt(

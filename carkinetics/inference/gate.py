@@ -1,4 +1,4 @@
-"""The prior predictive gate: would the priors alone give curves that CAR T cells can have?"""
+"""The prior predictive gate: patients drawn from the priors alone must look like CAR T cells."""
 
 from __future__ import annotations
 
@@ -49,7 +49,9 @@ class Gate:
 
     def __str__(self) -> str:
         below = "" if np.isnan(self.below) else f", below the limit on day 90 {self.below:.0%}"
-        return f"priors alone: Cmax plausible {self.cmax:.0%}, Tmax plausible {self.tmax:.0%}{below}"
+        return (
+            f"priors alone: Cmax plausible {self.cmax:.0%}, Tmax plausible {self.tmax:.0%}{below}"
+        )
 
 
 def prior_gate(plan: Plan, seed: int) -> Gate:
@@ -112,7 +114,9 @@ def _faults(
         found.append(Fault(f"priors of {name}", what, remedy, section="cmax"))
     if tmax < NEEDED:
         first, last = TMAX_RANGE
-        what = f"only {tmax:.0%} of patients drawn from them peak between day {first:g} and {last:g}"
+        what = (
+            f"only {tmax:.0%} of patients drawn from them peak between day {first:g} and {last:g}"
+        )
         found.append(Fault(f"priors of {name}", what, remedy, section="tmax"))
     if not np.isnan(below) and not BELOW_RANGE[0] <= below <= BELOW_RANGE[1]:
         what = f"{below:.0%} of patients drawn from them are below {limit:g} {unit} on day 90"

@@ -120,8 +120,8 @@ def lay_out(cohort: Cohort, model: Model, assays: Sequence[str] | None = None) -
     qpcr = levels[(levels["assay"] == "qpcr") & (levels["cell_type"] == "total")]
     if flow.empty and qpcr.empty:
         raise FitError(
-            f"cohort {cohort.name}: no sample of total CAR+ cells (flow) or of the transgene (qpcr) "
-            "after the infusion. Add such rows, or name other assays."
+            f"cohort {cohort.name}: no sample of total CAR+ cells (flow) or of the transgene "
+            "(qpcr) after the infusion. Add such rows, or name other assays."
         )
     pairs = _pairs(levels, flow) if "CD4" in model.cell_types else _no_pairs()
     cell_types = SUBSETS if len(pairs) else ("total",)

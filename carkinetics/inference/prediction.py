@@ -130,9 +130,7 @@ def _levels_at_visits(plan: Plan, parameters: np.ndarray) -> np.ndarray:
     return np.concatenate(parts, axis=2)
 
 
-def _expected_qpcr(
-    plan: Plan, posterior: xr.Dataset, total: np.ndarray, nu: Any
-) -> Expected:
+def _expected_qpcr(plan: Plan, posterior: xr.Dataset, total: np.ndarray, nu: Any) -> Expected:
     samples = plan.layout.qpcr
     mean = total[..., samples.row]
     wbc = samples.table["wbc_per_ul"].to_numpy(float)
@@ -192,4 +190,6 @@ def _split_log_likelihood(expected: Expected) -> np.ndarray:
     share, weight = 1 / (1 + np.exp(-expected.mean)), 1 / expected.sigma - 1
     table = expected.samples.table
     cd8 = table["events_cd8"].to_numpy(float).round().astype(int)
-    return stats.betabinom.logpmf(cd8, expected.samples.events, share * weight, (1 - share) * weight)
+    return stats.betabinom.logpmf(
+        cd8, expected.samples.events, share * weight, (1 - share) * weight
+    )

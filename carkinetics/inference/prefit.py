@@ -216,7 +216,7 @@ def _all_spreads(
         result[places.patients] = np.minimum(spreads[name], 1.0)
         shared[places.patients] = False
     for i in np.flatnonzero(shared):
-        curvature = -_gradient_change(density, point, i)[i]
+        curvature = -_gradient_change(density, point, int(i))[i]
         if np.isfinite(curvature) and curvature > 1.0:
             result[i] = min(0.5, 1.0 / np.sqrt(curvature))
     return result

@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from carkinetics.cohort import Cohort
-from carkinetics.diagnostics import Check, Limits, check_fit
+from carkinetics.diagnostics import DEFAULT_LIMITS, Check, Limits, check_fit
 from carkinetics.errors import DataError, Fault
 from carkinetics.inference.build import Plan, assemble, plan_fit
 from carkinetics.inference.curves import curve_cell_types, levels_at
@@ -97,7 +97,7 @@ class Fit:
         """Whether the patients are invented."""
         return self.cohort.synthetic
 
-    def check(self, limits: Limits = Limits()) -> Check:
+    def check(self, limits: Limits = DEFAULT_LIMITS) -> Check:
         """Say whether the fit can be trusted, and what to do where it cannot.
 
         Parameters
@@ -195,9 +195,7 @@ class Fit:
             posterior = self.data["posterior"].to_dataset()
             shift = posterior["qpcr_shift"].sel(patient=list(chosen)).values[..., None]
             log_wbc = np.stack([self._log_leukocytes(p, days) for p in chosen])
-            total = total.copy(
-                data=np.exp(linked(posterior, np.log(total.values), log_wbc, shift))
-            )
+            total = total.copy(data=np.exp(linked(posterior, np.log(total.values), log_wbc, shift)))
         return total.drop_vars("cell_type").assign_attrs(
             units="copies/ug", long_name="expected qPCR level"
         )

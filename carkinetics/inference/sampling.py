@@ -36,19 +36,17 @@ class SamplerSettings:
         Acceptance probability to which the step size is adapted.
     """
 
-    draws: int = 1000
+    draws: int = 2000
     tune: int = 1000
     chains: int = 4
     cores: int = max(1, min(4, os.cpu_count() or 1))
     target_accept: float = 0.9
 
-    def stricter(self) -> SamplerSettings:
-        """Return the settings of the second try: smaller steps, twice as many draws."""
+    def stricter(self, smaller_steps: bool) -> SamplerSettings:
+        """Return the settings of the second try: twice as long, and smaller steps if asked."""
+        target = 1 - (1 - self.target_accept) / 2 if smaller_steps else self.target_accept
         return dataclasses.replace(
-            self,
-            draws=2 * self.draws,
-            tune=2 * self.tune,
-            target_accept=1 - (1 - self.target_accept) / 3,
+            self, draws=2 * self.draws, tune=2 * self.tune, target_accept=target
         )
 
 
@@ -85,7 +83,9 @@ def prepare(plan: Plan) -> Prepared:
     )
     slots = coordinate_slots(pymc_model)
     effects = effect_places(plan, slots)
-    _set_centering(pymc_model, plan, {name: np.ones(p.patients.size) for name, p in effects.items()})
+    _set_centering(
+        pymc_model, plan, {name: np.ones(p.patients.size) for name, p in effects.items()}
+    )
     start = prefit(_density(compiled), _first_point(pymc_model), effects, _held(slots))
     _check_start(start, plan)
     centering = centering_weights(start.information)
@@ -114,7 +114,7 @@ def centering_weights(information: Mapping[str, np.ndarray]) -> dict[str, np.nda
         whole cohort determine the between-patient SD: a few centered patients under an SD that
         may be near zero make the funnel in which a sampler gets lost.
     """
-    return {name: share * share.mean() for name, share in information.items()}
+    return {name: share * np.sqrt(share.mean()) for name, share in information.items()}
 
 
 def sample(

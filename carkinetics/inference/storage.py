@@ -115,7 +115,7 @@ def _source(fit: Fit) -> xr.Dataset:
 
 
 def _plain_groups(data: xr.DataTree) -> dict[str, xr.Dataset]:
-    """Groups whose labels are fixed strings, which every format can hold."""
+    """Give the groups with fixed strings as labels, which every format can hold."""
     groups = {}
     for name, node in data.subtree_with_keys:
         group = node.to_dataset()
@@ -182,9 +182,7 @@ def _cohort(source: xr.Dataset, facts: dict[str, Any], path: Path) -> Cohort:
 
 def _table(text: str, dtypes: dict[str, str]) -> pd.DataFrame:
     as_text = dict.fromkeys(dtypes, str)
-    table = pd.read_csv(
-        io.StringIO(text), dtype=as_text, keep_default_na=False, na_values=[""]
-    )
+    table = pd.read_csv(io.StringIO(text), dtype=as_text, keep_default_na=False, na_values=[""])
     for column, dtype in dtypes.items():
         table[column] = _restored(table[column], dtype)
     return table

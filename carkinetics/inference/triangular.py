@@ -51,7 +51,7 @@ class BackwardSubstitution(Op):
         outputs[0][0], outputs[1][0] = _backward(*inputs)
 
 
-def _forward(factor, rows):  # type: ignore[no-untyped-def]
+def _forward(factor: np.ndarray, rows: np.ndarray) -> np.ndarray:
     result = np.empty(rows.shape)
     for i in range(rows.shape[0]):
         for k in range(rows.shape[1]):
@@ -62,7 +62,9 @@ def _forward(factor, rows):  # type: ignore[no-untyped-def]
     return result
 
 
-def _backward(factor, solution, gradient):  # type: ignore[no-untyped-def]
+def _backward(
+    factor: np.ndarray, solution: np.ndarray, gradient: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     n = factor.shape[0]
     to_factor, to_rows = np.zeros((n, n)), np.empty(solution.shape)
     for i in range(solution.shape[0]):

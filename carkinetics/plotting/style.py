@@ -13,6 +13,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -22,6 +23,7 @@ MUTED = "#9a9a9a"
 ASSAY_LABELS = {"flow": "CAR+ cells", "qpcr": "CAR transgene"}
 UNIT_LABELS = {"cells/uL": "cells/µL", "copies/ug": "copies/µg DNA"}
 _STAMP = "#b00020"
+_STRIP = 0.2  # inches under the figure
 _LETTERS_PER_INCH = 13.5
 PHONE_WIDTH = 3.6  # inches; a figure this wide is legible on a phone held upright
 
@@ -117,7 +119,7 @@ def stamp(figure: Figure, synthetic: bool) -> None:
     if not synthetic:
         return
     width, height = figure.get_size_inches()
-    strip = 0.2 / height
+    strip = _STRIP / height
     # Kept free of axis labels by the layout; in the panels too, since panels get cut out.
     engine = figure.get_layout_engine()
     if engine is not None:
@@ -179,11 +181,49 @@ def log_levels(axes: Axes, label: str, below: float = 0.04) -> None:
         low, high = (low + high) / 2 - 0.25, (low + high) / 2 + 0.25
     span = high - low
     axes.set_ylim(10 ** (low - (below + 0.02) * span), 10 ** (high + 0.05 * span))
+    log_ticks(axes.yaxis, span)
+
+
+def log_ticks(axis: Axis, decades: float, most: int = 12) -> None:
+    """Put plain numbers at the ticks of a logarithmic axis.
+
+    Parameters
+    ----------
+    axis : Axis
+        Already logarithmic.
+    decades : float
+        How many powers of ten it spans.
+    most : int
+        Most ticks there is room for.
+    """
     # A few decades hold too few powers of ten to read a level from.
-    subs = (1.0, 2.0, 5.0) if span < 2.2 else (1.0, 3.0) if span < 3.5 else (1.0,)
-    axes.yaxis.set_major_locator(LogLocator(subs=subs, numticks=12))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    subs = (1.0, 2.0, 5.0) if decades < 2.2 else (1.0, 3.0) if decades < 3.5 else (1.0,)
+    if len(subs) * decades > most:
+        subs = (1.0,)
+    axis.set_major_locator(LogLocator(subs=subs, numticks=most))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def caption(figure: Figure, text: str, synthetic: bool) -> None:
+    """Write small text under all panels, above the line that `stamp` puts there.
+
+    Parameters
+    ----------
+    figure : Figure
+        With its layout engine.
+    text : str
+        Lines; each is folded to the width of the figure.
+    synthetic : bool
+        Whether the figure will be stamped.
+    """
+    width, height = figure.get_size_inches()
+    lines = "\n".join(fold(line, 1.12 * width - 0.3) for line in text.split("\n") if line)
+    low = (_STRIP if synthetic else 0.0) + 0.06
+    figure.supxlabel(
+        lines, x=0.1 / width, y=low / height, ha="left", va="bottom", fontsize=7.5,
+        color="#333333", linespacing=1.25,
+    )  # fmt: skip
 
 
 def _panel_height(axes: Axes) -> float:
