@@ -243,6 +243,8 @@ def _names(quantities: Sequence[str], at_days: Sequence[int]) -> list[str]:
     if not chosen:
         raise DataError(Fault("summarize", "no quantity", f"Name some of {', '.join(DEFAULT)}."))
     if "persistence" in chosen:
+        if broken := [day for day in at_days if day != int(day)]:
+            raise DataError(Fault("at_days", f"has {broken[0]:g}", "Give whole days."))
         chosen += [f"detectable_{int(day)}" for day in at_days]
     return list(dict.fromkeys(chosen))
 
@@ -252,9 +254,10 @@ def _days_in(name: str) -> list[str]:
 
 
 def _check(limit: float, horizon: float) -> None:
-    if limit <= 0:
+    # A cohort without any limit has NaN, which the table explains.
+    if limit <= 0 or np.isinf(limit):
         raise DataError(Fault("limit", f"is {limit:g}", "Give a positive level."))
-    if not horizon >= 1:
+    if not 1 <= horizon < np.inf:
         raise DataError(Fault("horizon", f"is day {horizon:g}", "Give a day from 1 on."))
 
 

@@ -70,7 +70,7 @@ def simulate(
     Raises
     ------
     CarkineticsError
-        For names the model does not have, and for a model that cannot be solved.
+        For names the model or the assays do not have, and for a model that cannot be solved.
 
     Examples
     --------
@@ -81,6 +81,8 @@ def simulate(
     from carkinetics.cohort import read_cohort
     from carkinetics.solve.curves import latent_levels
 
+    assays = (assays,) if isinstance(assays, str) else tuple(assays)
+    _check_request(model, n_patients, visits, assays, lloq or {}, sigma or {})
     unit = "cells/uL" if "flow" in assays else "copies/ug"
     parameters = true_parameters(
         model, n_patients, seed=seed, unit=unit, typical=typical, omega=omega
@@ -136,7 +138,12 @@ def true_parameters(
                 Fault(f"{what} of {model.name}", f"no parameter {unknown}", f"There are {listed}.")
             )
     rng = np.random.default_rng([seed, 0])
-    centers = model.typical(unit) | dict(typical or {})
+    given = dict(typical or {})
+    # A name without its cell type stands for all of them.
+    centers = {
+        name: given.get(name, given.get(name.split("[")[0], value))
+        for name, value in model.typical(unit).items()
+    }
     columns = {}
     for name in model.system().parameters:
         parameter = model.parameters[name.split("[")[0]]
@@ -163,7 +170,8 @@ def draw_prior(
     rng : Generator
         Source of randomness.
     student_t : bool
-        Heavy-tailed effects, with degrees of freedom from Gamma(2, 0.1) above 2.
+        Heavy-tailed effects on parameters in the unit of the level, with degrees of freedom from
+        Gamma(2, 0.1) above 2.
 
     Returns
     -------
@@ -171,18 +179,47 @@ def draw_prior(
         Natural scale, in the order of ``model.system().parameters``.
     """
     tails = rng.standard_normal((size, len(model.system().parameters)))
-    if student_t:
-        freedom = 2.0 + rng.gamma(2.0, 10.0, size)
-        tails = tails / np.sqrt(rng.chisquare(freedom)[:, None] / freedom[:, None])
+    freedom = 2.0 + rng.gamma(2.0, 10.0, size)
+    heavy = np.sqrt(freedom / rng.chisquare(freedom)) if student_t else np.ones(size)
     columns = []
     for k, name in enumerate(model.system().parameters):
         parameter = model.parameters[name.split("[")[0]]
         prior = parameter.prior_for(unit)
         value = prior.to_transformed(prior.sample(rng, size))
         if parameter.vary == "patient":
-            value = value + parameter.omega_for(unit).sample(rng, size) * tails[:, k]
+            tail = tails[:, k] * (heavy if parameter.unit == "level" else 1.0)
+            value = value + parameter.omega_for(unit).sample(rng, size) * tail
         columns.append(prior.to_natural(value))
     return np.stack(columns, axis=1)
+
+
+def _check_request(
+    model: Model,
+    n_patients: int,
+    visits: Sequence[float],
+    assays: Sequence[str],
+    lloq: Mapping[str, float],
+    sigma: Mapping[str, float],
+) -> None:
+    faults = []
+    if n_patients < 1:
+        faults.append(Fault("n_patients", f"is {n_patients}", "Give at least 1."))
+    days = np.asarray(visits, dtype=float)
+    if not days.size or not np.all(days >= 0):
+        faults.append(Fault("visits", "are no days from the infusion on", "Give at least one."))
+    for what, names in (("assays", assays), ("lloq", lloq), ("sigma", sigma)):
+        unknown = sorted(set(names) - set(LLOQ))
+        if unknown or (what == "assays" and not names):
+            faults.append(
+                Fault(what, f"unknown {unknown}" if unknown else "none", "There are flow and qpcr.")
+            )
+    faults += [
+        Fault(f"assays of {model.name}", f"does not observe {name!r}", "Leave it out.")
+        for name in assays
+        if name in LLOQ and name not in model.observed
+    ]
+    if faults:
+        raise CarkineticsError(faults)
 
 
 def _omega_of(model: Model, name: str, unit: str, given: dict[str, float]) -> float:

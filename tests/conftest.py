@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import warnings
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 import carkinetics as ck
+from carkinetics.errors import CarkineticsWarning
 
 VARIABLE = "CARKINETICS_REAL_DATA"
 
@@ -49,3 +51,19 @@ def trial_example() -> ModuleType:
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def small_fit() -> ck.Fit:
+    """Return a short fit of four SYNTHETIC patients, flow (CD4, CD8, total) and qPCR.
+
+    Too short to pass its checks: `summarize` and `associate` need ``allow_failed=True``.
+    """
+    model = ck.load_model("cd4_cd8_expansion")
+    cohort = ck.simulate(model, 4, seed=11, visits=(3.0, 7.0, 10.0, 14.0, 21.0, 28.0, 60.0))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Fit not trustworthy", CarkineticsWarning)
+        return ck.fit(
+            model, cohort, seed=1, draws=60, tune=100, chains=2, prior_check=False, rerun=False,
+            progress="none",
+        )  # fmt: skip

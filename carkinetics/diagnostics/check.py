@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import escape
 
 import numpy as np
@@ -38,7 +38,6 @@ class Check:
     problems: tuple[str, ...]
     advice: tuple[str, ...] = ()
     attempts: int = 1
-    synthetic: bool = field(default=False)
 
     @property
     def passed(self) -> bool:
@@ -145,17 +144,20 @@ def coverage_of(data: xr.DataTree) -> pd.DataFrame:
 
 
 def _chain_rows(both: pd.DataFrame, limits: Limits) -> list[tuple[object, ...]]:
-    worst = both.loc[both["r_hat"].idxmax()]
+    # One chain has no R-hat: its NaN is the worst of all.
+    worst = both.loc[both["r_hat"].fillna(np.inf).idxmax()]
     rows: list[tuple[object, ...]] = [
         (
             "largest R-hat", worst["r_hat"], f"at most {limits.r_hat}",
             worst["r_hat"] <= limits.r_hat, worst["name"],
             "The chains have not found the same answer: sample longer (draws=2000, tune=2000); "
-            "if it stays, the data do not determine this number, and a tighter prior is needed.",
+            "if it stays, the data do not determine this number, and a tighter prior is needed."
+            if np.isfinite(worst["r_hat"])
+            else "It takes at least two chains: sample with chains=4.",
         )
     ]  # fmt: skip
     for kind in ("bulk", "tail"):
-        least = both.loc[both[f"ess_{kind}"].idxmin()]
+        least = both.loc[both[f"ess_{kind}"].fillna(0.0).idxmin()]
         value = least[f"ess_{kind}"]
         rows.append(
             (
@@ -211,10 +213,12 @@ def _coverage_problems(coverage: pd.DataFrame, limits: Limits) -> list[str]:
 
 
 def _coverage_sentence(row: object) -> str:
-    text = (
-        f"{row.assay}: {row.inside:.0%} of {row.quantified} quantified samples inside their "  # type: ignore[attr-defined]
-        "90 % predictive interval"
-    )
+    text = f"{row.assay}: no quantified sample"  # type: ignore[attr-defined]
+    if row.quantified:  # type: ignore[attr-defined]
+        text = (
+            f"{row.assay}: {row.inside:.0%} of {row.quantified} quantified samples inside their "  # type: ignore[attr-defined]
+            "90 % predictive interval"
+        )
     if row.with_limit:  # type: ignore[attr-defined]
         text += (
             f"; below the LLOQ {row.below_observed:.0%} observed, "  # type: ignore[attr-defined]

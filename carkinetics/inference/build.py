@@ -12,10 +12,14 @@ import pytensor.tensor as pt
 
 from carkinetics.cohort import Cohort
 from carkinetics.errors import FitError
-from carkinetics.inference.effects import effect_pairs, lkj_shape, patient_effects
+from carkinetics.inference.effects import (
+    FREEDOM_TEXT,
+    effect_pairs,
+    lkj_shape,
+    patient_effects,
+)
 from carkinetics.inference.layout import Layout, lay_out
 from carkinetics.inference.terms import (
-    LINK_PRIORS,
     PATIENT_SHIFT,
     Scales,
     add_flow,
@@ -23,6 +27,7 @@ from carkinetics.inference.terms import (
     add_split,
     add_split_events,
     residual_degrees_of_freedom,
+    term_priors,
 )
 from carkinetics.model import Model, Parameter, System
 from carkinetics.priors import Prior
@@ -106,14 +111,28 @@ class Plan:
         """Return every prior in words, by the name of its variable."""
         found = {p.variable: p.prior.text for p in self.parameters}
         found |= {f"omega_{p.name}": p.omega.text for p in self.varying if p.omega is not None}
-        for assay in self.layout.assays:
-            found[f"sigma_{assay}"] = self.model.observed[assay].sigma.text
-        return found | (LINK_PRIORS if self.linked else {})
+        if self.patient_effects == "student_t":
+            found["nu_patients"] = FREEDOM_TEXT
+        if self.correlation_shape is not None:
+            found["partial_correlation_unit"] = f"those of an LKJ({self.correlation_shape:g})"
+        return found | term_priors(self.layout, self.model.observed, self.residual)
 
     @property
-    def linked(self) -> bool:
-        """Whether qPCR is tied to flow by the assay link."""
-        return self.layout.assays == ("flow", "qpcr")
+    def correlation_shape(self) -> float | None:
+        """LKJ shape of the correlation of patient effects; None where they are independent."""
+        if not self.correlated or len(self.varying) < 2:
+            return None
+        return lkj_shape(len(self.layout.patients))
+
+    @property
+    def heavy(self) -> tuple[bool, ...]:
+        """Which of the varying parameters have Student-t effects: how high levels rise.
+
+        Patients who hardly expand are far below the others in level. Of their other parameters
+        their data say nothing, and a heavy tail there would only let the sampler wander.
+        """
+        chosen = self.patient_effects == "student_t"
+        return tuple(chosen and p.parameter.unit == "level" for p in self.varying)
 
     @property
     def shift_scale(self) -> float:
@@ -135,12 +154,21 @@ def plan_fit(
     for name, value in (("patient_effects", patient_effects), ("residual", residual)):
         if value not in ("normal", "student_t"):
             raise FitError(f"{name}={value!r}: choose 'normal' or 'student_t'.")
+    if not 0 < tolerance < 0.1:
+        raise FitError(f"tolerance={tolerance!r}: give a number above 0 and below 0.1.")
     layout = lay_out(cohort, model, assays)
     expanded = model.with_cell_types(layout.cell_types)
     system = expanded.system()
+    for assay in layout.assays:
+        _sigma(expanded, assay)
     parameters = tuple(
         _quantified(expanded, name, layout.latent_unit) for name in system.parameters
     )
+    if not any(p.omega is not None for p in parameters):
+        raise FitError(
+            f"model {model.name}: no parameter varies between patients. Give at least one of "
+            'them vary = "patient" and an omega.'
+        )
     return Plan(
         source=model,
         model=expanded,
@@ -206,8 +234,8 @@ def assemble(plan: Plan) -> pm.Model:
             [locations[name] for name in names],
             omegas,
             weights,
-            correlation_shape=lkj_shape(len(layout.patients)) if plan.correlated else None,
-            student_t=plan.patient_effects == "student_t",
+            correlation_shape=plan.correlation_shape,
+            heavy=plan.heavy,
         )
         columns = _natural_columns(plan, locations, effects.coordinates)
         log_level = _log_level(plan, columns)

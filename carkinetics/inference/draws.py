@@ -66,9 +66,10 @@ def new_patients(plan: Plan, posterior: xr.Dataset, rng: np.random.Generator) ->
     shape = tuple(posterior.sizes[name] for name in SAMPLE)
     names = [p.name for p in plan.varying]
     z = rng.standard_normal((*shape, len(names)))
-    if plan.patient_effects == "student_t":
+    if any(plan.heavy):
         nu = posterior["nu_patients"].values[..., None]
-        z *= np.sqrt(nu / rng.chisquare(np.broadcast_to(nu, z.shape)))
+        tails = np.sqrt(nu / rng.chisquare(np.broadcast_to(nu, z.shape)))
+        z *= np.where(plan.heavy, tails, 1.0)
     factor = cholesky_of(plan, posterior)
     if factor is not None:
         z = np.einsum("cdij,cdj->cdi", factor, z)

@@ -1,4 +1,4 @@
-"""Patient effects: correlated, Normal or Student-t, each as centered as its data warrant.
+"""Patient effects: correlated, Normal or heavy-tailed, each as centered as its data warrant.
 
 The effects of a patient, in units of their between-patient SDs, are ``u = L z``: L is the Cholesky
 factor of their correlation, z are independent and standard. The sampler does not see u but
@@ -21,7 +21,8 @@ import pytensor.tensor as pt
 from carkinetics.inference.triangular import ForwardSubstitution
 
 # Prior of the degrees of freedom of Student-t effects and residuals: Gamma(2, 0.1) above 2.
-_SHAPE, _RATE, _LOWEST = 2.0, 0.1, 2.0
+_SHAPE, _RATE, LOWEST_FREEDOM = 2.0, 0.1, 2.0
+FREEDOM_TEXT = f"gamma(shape={_SHAPE:g}, rate={_RATE:g}) above {LOWEST_FREEDOM:g}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +45,7 @@ def lkj_shape(n_patients: int) -> float:
 
 def degrees_of_freedom(name: str) -> Any:
     """Make the degrees of freedom of a Student-t: Gamma(2, 0.1), truncated above 2."""
-    return pm.Truncated(name, pm.Gamma.dist(_SHAPE, _RATE), lower=_LOWEST)
+    return pm.Truncated(name, pm.Gamma.dist(_SHAPE, _RATE), lower=LOWEST_FREEDOM)
 
 
 def correlation_cholesky(size: int, shape: float) -> Any:
@@ -88,7 +89,7 @@ def patient_effects(
     centering: Any,
     *,
     correlation_shape: float | None,
-    student_t: bool,
+    heavy: Sequence[bool],
 ) -> Effects:
     """Build the effects of all patients inside a PyMC model with dims patient and effect.
 
@@ -100,9 +101,8 @@ def patient_effects(
         Weights w between 0 and 1.
     correlation_shape : float or None
         LKJ shape; None leaves the effects independent.
-    student_t : bool
-        Student-t effects with degrees of freedom ``nu_patients``, for cohorts in which some
-        patients hardly expand; Normal otherwise.
+    heavy : sequence of bool
+        Effects that are Student-t with degrees of freedom ``nu_patients``; the others are Normal.
 
     Returns
     -------
@@ -110,18 +110,21 @@ def patient_effects(
         The sampler's variable is ``x``; its prior is the potential ``prior_of_effects``.
     """
     location, log_omega = pt.stack(locations), pt.log(pt.stack(omegas))
-    nu = degrees_of_freedom("nu_patients") if student_t else None
     x = pm.Flat("x", dims=("patient", "effect"))
     distance = x - centering * location
     standardized = distance * pt.exp(-centering * log_omega)
     # The change of variables from u to x.
     scale = -pt.sum(centering * log_omega)
-    if correlation_shape is not None and len(locations) > 1:
+    if correlation_shape is not None:
         factor = correlation_cholesky(len(locations), correlation_shape)
         standardized = ForwardSubstitution()(factor, standardized)
         scale -= x.shape[0] * pt.sum(pt.log(pt.diagonal(factor)))
-    prior = pm.Normal.dist() if nu is None else pm.StudentT.dist(nu=nu)
-    pm.Potential("prior_of_effects", pt.sum(pm.logp(prior, standardized)) + scale)
+    density = pt.sum(pm.logp(pm.Normal.dist(), standardized))
+    if any(heavy):
+        tails = standardized[:, np.flatnonzero(heavy)]
+        student = pm.StudentT.dist(nu=degrees_of_freedom("nu_patients"))
+        density += pt.sum(pm.logp(student, tails) - pm.logp(pm.Normal.dist(), tails))
+    pm.Potential("prior_of_effects", density + scale)
     value = location + pt.exp((1.0 - centering) * log_omega) * distance
     return Effects(pm.Deterministic("patient_coordinates", value, dims=("patient", "effect")))
 

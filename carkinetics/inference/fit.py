@@ -70,7 +70,7 @@ def fit(
     assays : sequence of str, optional
         Fit only these: ``"flow"``, ``"qpcr"``. With qPCR alone, levels are in copies/ug.
     patient_effects : {"normal", "student_t"}
-        How patients differ; Student-t where some hardly expand.
+        How patients differ in the height of their curve; Student-t where some hardly expand.
     residual : {"normal", "student_t"}
         Residual error of both assays on the log scale.
     correlated : bool
@@ -96,7 +96,7 @@ def fit(
     sensitivities. Read ``fit.check()`` before anything else.
     """
     settings = SamplerSettings(draws, tune, chains, _cores(cores), target_accept)
-    _check_settings(settings, seed)
+    _check_settings(settings, seed, tolerance)
     reporter = Reporter(progress)
     plan = plan_fit(
         model,
@@ -195,7 +195,7 @@ def _cores(cores: int | None) -> int:
     return SamplerSettings().cores if cores is None else cores
 
 
-def _check_settings(settings: SamplerSettings, seed: int) -> None:
+def _check_settings(settings: SamplerSettings, seed: int, tolerance: float) -> None:
     wrong = [
         f"{name}={value!r} (a whole number, at least {least})"
         for name, value, least in (
@@ -205,9 +205,11 @@ def _check_settings(settings: SamplerSettings, seed: int) -> None:
             ("cores", settings.cores, 1),
             ("seed", seed, 0),
         )
-        if not isinstance(value, int | np.integer) or value < least
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least
     ]
     if not 0.5 <= settings.target_accept < 1:
         wrong.append(f"target_accept={settings.target_accept!r} (from 0.5 to below 1)")
+    if not 0 < tolerance < 0.1:
+        wrong.append(f"tolerance={tolerance!r} (above 0, below 0.1)")
     if wrong:
         raise FitError(f"fit: cannot use {', '.join(wrong)}.")

@@ -76,6 +76,8 @@ def prior_gate(plan: Plan, seed: int) -> Gate:
     curve = curves_of(plan, drawn, BELOW_DAY, limit)
     level, day = (values[..., -1] for values in peak(curve))
     solved = np.isfinite(level)
+    if not solved.any():
+        return Gate(0.0, 0.0, np.nan, 1.0, tuple(_faults(plan, 0.0, 0.0, np.nan, 1.0, limit)))
     low, high = CMAX_RANGE[unit]
     cmax = float(((level >= low) & (level <= high))[solved].mean())
     tmax = float(((day >= TMAX_RANGE[0]) & (day <= TMAX_RANGE[1]))[solved].mean())

@@ -165,7 +165,7 @@ class _Arranger:
     def shares(self, table: pd.DataFrame, kind: str) -> Samples:
         table = table.reset_index(drop=True)
         # Counted samples may hold a subset of zero, whose logit is never used.
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):
             value = np.log(table["CD8"].to_numpy(float)) - np.log(table["CD4"].to_numpy(float))
         return Samples(kind, *self._places(table), value, np.zeros(len(table), bool), table)
 

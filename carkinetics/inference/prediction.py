@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from scipy import stats
+from scipy import special, stats
 
 from carkinetics.inference.build import Plan
 from carkinetics.inference.draws import SAMPLE
@@ -106,7 +106,7 @@ def replicate(expected: Expected, rng: np.random.Generator) -> np.ndarray:
     shape = expected.mean.shape
     if expected.samples.events is not None:
         rho = np.broadcast_to(expected.sigma, shape)
-        share, weight = 1 / (1 + np.exp(-expected.mean)), 1 / rho - 1
+        share, weight = special.expit(expected.mean), 1 / rho - 1
         p = rng.beta(np.maximum(share * weight, 1e-9), np.maximum((1 - share) * weight, 1e-9))
         return rng.binomial(expected.samples.events, p) / np.maximum(expected.samples.events, 1)
     if expected.nu is None:
@@ -114,7 +114,7 @@ def replicate(expected: Expected, rng: np.random.Generator) -> np.ndarray:
     else:
         noise = rng.standard_t(np.broadcast_to(expected.nu, shape))
     value = expected.mean + expected.sigma * noise
-    return 1 / (1 + np.exp(-value)) if expected.samples.kind == "share" else value
+    return special.expit(value) if expected.samples.kind == "share" else value
 
 
 def _levels_at_visits(plan: Plan, parameters: np.ndarray) -> np.ndarray:
@@ -142,7 +142,8 @@ def _expected_qpcr(plan: Plan, posterior: xr.Dataset, total: np.ndarray, nu: Any
     sigma = _qpcr_sigma(posterior, measured)
     dna = samples.table["dna_ug"].to_numpy(float)
     if np.any(dna > 0):
-        sigma = np.sqrt(sigma**2 + 1 / (np.exp(mean) * np.where(dna > 0, dna, np.inf)))
+        weight = np.divide(1.0, dna, out=np.zeros_like(dna), where=dna > 0)
+        sigma = np.sqrt(sigma**2 + weight * np.exp(-mean))
     return Expected(samples, mean, sigma, nu)
 
 
@@ -187,7 +188,7 @@ def _residual(expected: Expected) -> Any:
 
 
 def _split_log_likelihood(expected: Expected) -> np.ndarray:
-    share, weight = 1 / (1 + np.exp(-expected.mean)), 1 / expected.sigma - 1
+    share, weight = special.expit(expected.mean), 1 / expected.sigma - 1
     table = expected.samples.table
     cd8 = table["events_cd8"].to_numpy(float).round().astype(int)
     return stats.betabinom.logpmf(

@@ -36,12 +36,15 @@ class EffectPlaces:
         Place of the logarithm of the between-patient SD.
     scale : float
         Scale of the half-normal prior of that SD.
+    freedom : float
+        Degrees of freedom of a Student-t effect; infinite for a Normal one.
     """
 
     patients: np.ndarray
     location: int | None
     omega: int
     scale: float
+    freedom: float = np.inf
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +62,9 @@ class Prefit:
         the share of it that the data determine.
     omega : dict of str to float
         Between-patient SDs.
-    log_density : float
-        Log density at the mode.
+    log_density, log_marginal : float
+        Log density at the mode, and the same with the patient effects integrated out by
+        Laplace's approximation.
     """
 
     mode: np.ndarray
@@ -68,6 +72,7 @@ class Prefit:
     information: dict[str, np.ndarray]
     omega: dict[str, float]
     log_density: float
+    log_marginal: float
 
 
 def prefit(
@@ -100,11 +105,13 @@ def prefit(
         point[places.patients] = 0.0 if places.location is None else point[places.location]
     free = np.setdiff1d(np.arange(point.size), np.concatenate([held, omegas]))
     spreads: dict[str, np.ndarray] = {}
+    log_volume = 0.0
     for _ in range(ROUNDS):
         point = _climb(density, point, free)
-        spreads = _effect_spreads(density, point, effects)
+        spreads, log_volume = _effect_spreads(density, point, effects)
         for name, places in effects.items():
             squares = _distances(point, places) ** 2 + spreads[name] ** 2
+            squares *= _weights(squares, float(np.exp(point[places.omega])), places.freedom)
             point[places.omega] = np.log(_omega_mode(squares, places.scale))
     omega = {name: float(np.exp(point[places.omega])) for name, places in effects.items()}
     return Prefit(
@@ -114,7 +121,8 @@ def prefit(
             name: np.clip(1.0 - (spreads[name] / omega[name]) ** 2, 0.0, 1.0) for name in effects
         },
         omega=omega,
-        log_density=float(density(point)[0]),
+        log_density=(found := float(density(point)[0])),
+        log_marginal=found + log_volume,
     )
 
 
@@ -171,11 +179,12 @@ def _distances(point: np.ndarray, places: EffectPlaces) -> np.ndarray:
 
 def _effect_spreads(
     density: Density, point: np.ndarray, effects: Mapping[str, EffectPlaces]
-) -> dict[str, np.ndarray]:
+) -> tuple[dict[str, np.ndarray], float]:
     """SD of every patient's effects given everything shared, from the curvature at the mode.
 
     Patients are independent given what they share, so one difference per effect, made for all
-    patients at once, gives every patient's block of the Hessian.
+    patients at once, gives every patient's block of the Hessian. The second result is the log
+    volume of these Gaussians, which Laplace's approximation adds to the density.
     """
     places = [effect.patients for effect in effects.values()]
     hessian = np.zeros((places[0].size, len(places), len(places)))
@@ -185,8 +194,10 @@ def _effect_spreads(
             hessian[:, j, k] = -difference[other]
     hessian = 0.5 * (hessian + hessian.transpose(0, 2, 1))
     values, vectors = np.linalg.eigh(np.nan_to_num(hessian))
-    variance = np.einsum("njk,nk,njk->nj", vectors, 1.0 / np.maximum(values, 1e-3), vectors)
-    return {name: np.sqrt(variance[:, k]) for k, name in enumerate(effects)}
+    values = np.maximum(values, 1e-3)
+    variance = np.einsum("njk,nk,njk->nj", vectors, 1.0 / values, vectors)
+    log_volume = 0.5 * float((np.log(2 * np.pi) - np.log(values)).sum())
+    return {name: np.sqrt(variance[:, k]) for k, name in enumerate(effects)}, log_volume
 
 
 def _gradient_change(density: Density, point: np.ndarray, place: np.ndarray | int) -> np.ndarray:
@@ -194,6 +205,13 @@ def _gradient_change(density: Density, point: np.ndarray, place: np.ndarray | in
     up[place] += _STEP
     down[place] -= _STEP
     return (density(up)[1] - density(down)[1]) / (2 * _STEP)
+
+
+def _weights(squares: np.ndarray, omega: float, freedom: float) -> np.ndarray:
+    """Weigh down the tails of a Student-t, as in its expectation-maximization."""
+    if np.isinf(freedom):
+        return np.ones(squares.size)
+    return (freedom + 1) / (freedom + squares / omega**2)
 
 
 def _omega_mode(squares: np.ndarray, scale: float) -> float:

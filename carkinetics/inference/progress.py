@@ -48,7 +48,8 @@ class Reporter:
             self._write(f"{text} ...", stays=False)
         elif self.kind == "log":
             self._write(f"{text} ...", stays=True)
-        yield
+        with self._line_ends():
+            yield
         if self.kind in ("bar", "notebook"):
             self._write(f"{text}: {time.monotonic() - started:.0f} s", stays=True)
 
@@ -71,9 +72,21 @@ class Reporter:
             last[0] = now
             self._write(_line(state, total, now - started), stays=self.kind == "log")
 
-        yield callback
+        with self._line_ends():
+            yield callback
         state["finished"] = total
         self._write(_line(state, total, time.monotonic() - started), stays=True)
+
+    @contextmanager
+    def _line_ends(self) -> Iterator[None]:
+        """Keep what an error says off the line of the bar."""
+        try:
+            yield
+        except BaseException:
+            if self._width:
+                self._width = 0
+                print(file=self._stream, flush=True)
+            raise
 
     def _write(self, text: str, stays: bool) -> None:
         with self._lock:

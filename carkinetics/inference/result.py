@@ -236,8 +236,11 @@ class Fit:
 
     def _levels(self, parameters: np.ndarray, days: Sequence[float] | np.ndarray) -> np.ndarray:
         days = np.asarray(days, dtype=float)
-        if days.ndim != 1 or not np.isfinite(days).all() or np.any(np.diff(days) < 0):
-            raise DataError(Fault("curves", "days do not rise", "Sort them."))
+        if days.ndim != 1 or not days.size or not np.isfinite(days).all():
+            raise DataError(Fault("curves", "days are no list of numbers", "Give at least one."))
+        if days[0] < 0 or np.any(np.diff(days) < 0):
+            what = "days do not rise from the infusion"
+            raise DataError(Fault("curves", what, "Sort them, and leave out those before day 0."))
         return np.exp(levels_at(self.plan, parameters, days).log_level)
 
     def _coords(self, days: Sequence[float] | np.ndarray) -> dict[str, Any]:

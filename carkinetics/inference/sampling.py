@@ -15,9 +15,14 @@ import xarray as xr
 
 from carkinetics.errors import FitError
 from carkinetics.inference.build import SHIFT, Plan, assemble
+from carkinetics.inference.effects import LOWEST_FREEDOM
 from carkinetics.inference.prefit import EffectPlaces, Prefit, prefit, recenter
 from carkinetics.inference.progress import Reporter
 
+# Degrees of freedom of Student-t effects in the deterministic fit, which does not estimate them.
+_FREEDOM = 4.0
+# Residual SDs tried in the deterministic fit, in units of their prior's center.
+_RESIDUALS = (0.5, 1.0, 2.0)
 # Starting values scatter around the mode by this share of the approximate posterior SD.
 JITTER = 0.5
 
@@ -86,7 +91,7 @@ def prepare(plan: Plan) -> Prepared:
     _set_centering(
         pymc_model, plan, {name: np.ones(p.patients.size) for name, p in effects.items()}
     )
-    start = prefit(_density(compiled), _first_point(pymc_model), effects, _held(slots))
+    start = _best_start(_density(compiled), _first_point(pymc_model, slots), effects, slots)
     _check_start(start, plan)
     centering = centering_weights(start.information)
     data = _set_centering(pymc_model, plan, centering)
@@ -167,6 +172,7 @@ def effect_places(plan: Plan, slots: Mapping[str, slice]) -> dict[str, EffectPla
             location=slots[p.variable].start,
             omega=slots[f"omega_{p.name}"].start,
             scale=p.omega.spread,
+            freedom=_FREEDOM if plan.heavy[i] else np.inf,
         )
         for i, p in enumerate(plan.varying)
         if p.omega is not None
@@ -192,14 +198,36 @@ def _density(compiled: Any) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
     return density
 
 
-def _first_point(pymc_model: pm.Model) -> np.ndarray:
-    point = pymc_model.initial_point()
+def _first_point(pymc_model: pm.Model, slots: Mapping[str, slice]) -> np.ndarray:
+    values = pymc_model.initial_point()
     names = [pymc_model.rvs_to_values[variable].name for variable in pymc_model.free_RVs]
-    return np.concatenate([np.ravel(point[name]).astype(float) for name in names])
+    point = np.concatenate([np.ravel(values[name]).astype(float) for name in names])
+    if "nu_patients" in slots:
+        point[slots["nu_patients"]] = np.log(_FREEDOM - LOWEST_FREEDOM)
+    return point
+
+
+def _best_start(
+    density: Callable[[np.ndarray], tuple[float, np.ndarray]],
+    point: np.ndarray,
+    effects: Mapping[str, EffectPlaces],
+    slots: Mapping[str, slice],
+) -> Prefit:
+    """Fit with small, middling and large residual SDs; keep the most probable."""
+    found = []
+    for factor in _RESIDUALS:
+        first = point.copy()
+        for name in slots:
+            if name.startswith("sigma_"):
+                first[slots[name]] += np.log(factor)
+        found.append(prefit(density, first, effects, _held(slots)))
+    return max(found, key=lambda fit: fit.log_marginal if np.isfinite(fit.log_density) else -np.inf)
 
 
 def _held(slots: Mapping[str, slice]) -> np.ndarray:
-    names = [n for n in slots if n == "partial_correlation_unit" or n.startswith("nu_")]
+    # With few samples per patient the effects can fit them all: residual SDs that were free
+    # would shrink to nothing, and every effect would look perfectly known.
+    names = [n for n in slots if n.startswith(("partial_correlation", "nu_", "sigma_"))]
     pieces = [np.arange(slots[name].start, slots[name].stop) for name in names]
     return np.concatenate(pieces) if pieces else np.array([], dtype=int)
 

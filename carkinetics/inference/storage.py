@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 
 FORMAT = "carkinetics fit, version 1"
 _SOURCE = "carkinetics/source"
+_TEXTS = {"model_text", "levels", "patients"}
+_FACTS = {
+    "settings", "model_name", "model_hash", "model_cell_types", "cohort_name", "synthetic",
+    "data_hash", "notices", "dtypes", "mixed",
+}  # fmt: skip
 
 
 def save_fit(fit: Fit, path: str | Path) -> Path:
@@ -43,8 +48,12 @@ def save_fit(fit: Fit, path: str | Path) -> Path:
         if path.suffix == ".nc":
             tree.to_netcdf(written, engine="h5netcdf", encoding=_compression(tree))
         else:
-            tree.to_zarr(written)
+            tree.to_zarr(written, consolidated=False)
         _replace(written, path)
+    except ImportError as error:
+        raise FitError(
+            f"{path}: cannot be written ({error}). Install zarr, or save as .nc."
+        ) from error
     except OSError as error:
         raise FitError(f"{path}: cannot be written ({error.strerror or error}).") from error
     finally:
@@ -69,16 +78,15 @@ def load_fit(path: str | Path) -> Fit:
     Raises
     ------
     FitError
-        Where there is no such file, it is not a fit, or its tables do not agree with the hash
-        they were saved with.
+        Where there is no such file, it is not a fit, or its tables or model text do not agree
+        with the hash they were saved with.
     """
     from carkinetics.inference.result import Fit
 
     tree = _open(Path(path))
-    source = tree[_SOURCE].to_dataset()
-    facts = json.loads(str(source["facts"].values))
+    source, facts = _facts(tree, Path(path))
     cohort = _cohort(source, facts, Path(path))
-    model = Model.from_text(str(source["model_text"].values), facts["model_name"])
+    model = _model(source, facts, Path(path))
     differences = _differences(facts["settings"]["versions"])
     if differences:
         warnings.warn(f"{path}: {'; '.join(differences)}", CarkineticsWarning, stacklevel=2)
@@ -96,12 +104,21 @@ def _source(fit: Fit) -> xr.Dataset:
         "settings": dict(fit.settings),
         "model_name": fit.kinetic_model.name,
         "model_hash": fit.kinetic_model.text_hash,
+        "model_cell_types": list(fit.kinetic_model.cell_types),
         "cohort_name": cohort.name,
         "synthetic": cohort.synthetic,
         "data_hash": cohort.data_hash,
         "notices": [[n.kind, n.count, list(n.patients), n.text] for n in cohort.notices],
         "dtypes": {
             name: {str(column): str(dtype) for column, dtype in table.dtypes.items()}
+            for name, table in (("levels", cohort.levels), ("patients", cohort.patients))
+        },
+        "mixed": {
+            name: {
+                str(column): [_plain(value) for value in table[column]]
+                for column, dtype in table.dtypes.items()
+                if str(dtype) == "object"
+            }
             for name, table in (("levels", cohort.levels), ("patients", cohort.patients))
         },
     }
@@ -112,6 +129,12 @@ def _source(fit: Fit) -> xr.Dataset:
         "patients": cohort.patients.to_csv(index=False),
     }
     return xr.Dataset({name: ((), np.array(text, dtype=object)) for name, text in texts.items()})
+
+
+def _plain(value: Any) -> Any:
+    """Give one entry of a column of mixed kinds (text, yes and no, nothing) as JSON knows it."""
+    value = value.item() if isinstance(value, np.generic) else value
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
 def _plain_groups(data: xr.DataTree) -> dict[str, xr.Dataset]:
@@ -141,19 +164,27 @@ def _compression(tree: xr.DataTree) -> dict[str, Any]:
 
 
 def _replace(written: Path, path: Path) -> None:
-    """Put the complete file in its place; a folder is moved aside first."""
-    if path.is_dir():
-        aside = written.parent / "old"
-        os.replace(path, aside)
-    os.replace(written, path)
+    """Put the complete file in its place; a folder is moved aside, and back if that fails."""
+    if not path.is_dir():
+        os.replace(written, path)
+        return
+    aside = written.parent / "old"
+    os.replace(path, aside)
+    try:
+        os.replace(written, path)
+    except BaseException:
+        os.rename(aside, path)
+        raise
 
 
 def _open(path: Path) -> xr.DataTree:
     if not path.exists():
         raise FitError(f"{path}: does not exist.")
     try:
-        engine = "zarr" if path.is_dir() else "h5netcdf"
-        with xr.open_datatree(path, engine=engine) as tree:
+        how: dict[str, Any] = {"engine": "h5netcdf"}
+        if path.is_dir():
+            how = {"engine": "zarr", "consolidated": False}
+        with xr.open_datatree(path, **how) as tree:
             loaded = tree.load()
     except Exception as error:  # whatever a broken file makes its reader raise
         raise FitError(f"{path}: cannot be read as a saved fit ({error}).") from error
@@ -163,9 +194,21 @@ def _open(path: Path) -> xr.DataTree:
     return loaded
 
 
+def _facts(tree: xr.DataTree, path: Path) -> tuple[xr.Dataset, dict[str, Any]]:
+    try:
+        source = tree[_SOURCE].to_dataset()
+        facts = json.loads(str(source["facts"].values))
+        missing = sorted((_TEXTS - set(source)) | (_FACTS - set(facts)))
+        if missing:
+            raise KeyError(f"without {', '.join(missing)}")
+    except (KeyError, ValueError) as error:
+        raise FitError(f"{path}: what it says of its own origin is damaged ({error}).") from error
+    return source, facts
+
+
 def _cohort(source: xr.Dataset, facts: dict[str, Any], path: Path) -> Cohort:
     tables = {
-        name: _table(str(source[name].values), facts["dtypes"][name])
+        name: _table(str(source[name].values), facts["dtypes"][name], facts["mixed"][name])
         for name in ("levels", "patients")
     }
     notices = tuple(Notice(k, n, tuple(p), text) for k, n, p, text in facts["notices"])
@@ -180,11 +223,25 @@ def _cohort(source: xr.Dataset, facts: dict[str, Any], path: Path) -> Cohort:
     return cohort
 
 
-def _table(text: str, dtypes: dict[str, str]) -> pd.DataFrame:
+def _model(source: xr.Dataset, facts: dict[str, Any], path: Path) -> Model:
+    text = str(source["model_text"].values)
+    model = Model.from_text(text, facts["model_name"], facts["model_cell_types"])
+    if model.text_hash != facts["model_hash"]:
+        raise FitError(
+            f"{path}: the model text in it does not agree with the hash it was saved with; the "
+            "file was changed. Fit again with the original model."
+        )
+    return model
+
+
+def _table(text: str, dtypes: dict[str, str], mixed: dict[str, list[Any]]) -> pd.DataFrame:
     as_text = dict.fromkeys(dtypes, str)
     table = pd.read_csv(io.StringIO(text), dtype=as_text, keep_default_na=False, na_values=[""])
     for column, dtype in dtypes.items():
-        table[column] = _restored(table[column], dtype)
+        if column in mixed:
+            table[column] = pd.Series(mixed[column], dtype=object, index=table.index)
+        else:
+            table[column] = _restored(table[column], dtype)
     return table
 
 
@@ -193,8 +250,9 @@ def _restored(values: pd.Series, dtype: str) -> pd.Series:
         return values.map({"True": True, "False": False}).astype(bool)
     if dtype == "boolean":
         return values.map({"True": True, "False": False}).astype("boolean")
-    if dtype.lower().startswith(("int", "float")):
-        return values.astype("float64" if dtype.startswith("f") else "Float64").astype(dtype)
+    if dtype.startswith(("Int", "UInt")):
+        whole = [pd.NA if pd.isna(value) else int(value) for value in values]
+        return pd.Series(whole, dtype=dtype, index=values.index)
     return values.astype(dtype)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
-from carkinetics.inference.effects import degrees_of_freedom
+from carkinetics.inference.effects import FREEDOM_TEXT, degrees_of_freedom
 from carkinetics.inference.layout import Layout, Samples
 from carkinetics.likelihood import (
     REFERENCE_WBC,
@@ -18,6 +19,7 @@ from carkinetics.likelihood import (
     link_log_copies,
     split_log_likelihood,
 )
+from carkinetics.model import Observed
 from carkinetics.priors import Prior
 
 # methodology: VCN ~ LogNormal(ln 2, 0.4), slope ~ N(1, 0.25), leukocyte slope ~ N(1, 0.3).
@@ -28,12 +30,7 @@ PATIENT_SHIFT = Prior.parse("halfnormal(sd=0.4)")
 SHARE_SIGMA = Prior.parse("halfnormal(sd=0.5)")
 # Without leukocytes the link has to absorb their change: the residual may be twice as large.
 SIGMA_WITHOUT_WBC = Prior.parse("halfnormal(sd=1.0)")
-LINK_PRIORS = {
-    "log_copies_per_cell": COPIES_PER_CELL.text,
-    "link_slope": LINK_SLOPE.text,
-    "wbc_slope": WBC_SLOPE.text,
-    "omega_qpcr_shift": PATIENT_SHIFT.text,
-}
+OVERDISPERSION = Prior.parse("beta(1, 50)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +63,7 @@ def add_split(samples: Samples, logit_share: Any, scales: Scales) -> None:
 
 def add_split_events(samples: Samples, logit_share: Any) -> None:
     """Add the likelihood of counted CD8 events: beta-binomial."""
-    overdispersion = pm.Beta("overdispersion_share", 1.0, 50.0)
+    overdispersion = OVERDISPERSION.variable("overdispersion_share")
     share = pm.math.sigmoid(logit_share[samples.row])
     events = samples.events
     cd8 = samples.table["events_cd8"].to_numpy(float).round().astype(int)
@@ -79,20 +76,57 @@ def add_qpcr(
 ) -> None:
     """Add the likelihood of the transgene levels, through the link where flow is fitted too."""
     samples = layout.qpcr
-    wbc = samples.table["wbc_per_ul"].to_numpy(float)
-    measured = wbc > 0
+    wbc, measured = _leukocytes(samples)
     linked = layout.latent_unit == "cells/uL"
     mean = log_total[samples.row]
     if linked:
-        mean = _linked(samples, mean, np.where(measured, wbc, REFERENCE_WBC), scales, centering)
+        mean = _linked(samples, mean, wbc, scales, centering)
     residual = _qpcr_sigma(sigma, measured, linked, scales)
     dna = samples.table["dna_ug"].to_numpy(float)
     if np.any(dna > 0):
-        # Counting error of few copies in a well: variance 1 / (copies).
-        copies = pt.exp(mean) * np.where(dna > 0, dna, np.inf)
-        residual = pt.sqrt(residual**2 + 1.0 / copies)
+        # Counting error of few copies in a well: variance 1 / copies, none where the amount of
+        # DNA is not known (a zero weight, as an infinite amount would spoil the gradient).
+        weight = np.divide(1.0, dna, out=np.zeros_like(dna), where=dna > 0)
+        residual = pt.sqrt(residual**2 + weight * pt.exp(-mean))
     terms = censored_log_likelihood(samples.log_level, samples.below, mean, residual, nu)
     _record("qpcr", samples, terms)
+
+
+def term_priors(layout: Layout, observed: Mapping[str, Observed], residual: str) -> dict[str, str]:
+    """Return the priors of everything that the likelihood terms add, in words, by variable."""
+    found: dict[str, str] = {}
+    if len(layout.split):
+        found["sigma_share"] = SHARE_SIGMA.text
+    if len(layout.split_events):
+        found["overdispersion_share"] = OVERDISPERSION.text
+    if len(layout.flow):
+        found["sigma_flow"] = observed["flow"].sigma.text
+    if len(layout.qpcr):
+        found |= _qpcr_priors(layout, observed["qpcr"].sigma)
+    return found | ({"nu_residual": FREEDOM_TEXT} if residual == "student_t" else {})
+
+
+def _qpcr_priors(layout: Layout, sigma: Prior) -> dict[str, str]:
+    linked, (wbc, measured) = len(layout.flow) > 0, _leukocytes(layout.qpcr)
+    found = {}
+    if linked:
+        found["log_copies_per_cell"] = COPIES_PER_CELL.text
+        found["link_slope"] = LINK_SLOPE.text
+        if np.any(wbc != REFERENCE_WBC):
+            found["wbc_slope"] = WBC_SLOPE.text
+        found["omega_qpcr_shift"] = PATIENT_SHIFT.text
+    if measured.any() or not linked:
+        found["sigma_qpcr"] = sigma.text
+    if linked and not measured.all():
+        found["sigma_qpcr_without_wbc"] = SIGMA_WITHOUT_WBC.text
+    return found
+
+
+def _leukocytes(samples: Samples) -> tuple[np.ndarray, np.ndarray]:
+    """Leukocytes of every sample, the reference where they are not known, and whether they are."""
+    wbc = samples.table["wbc_per_ul"].to_numpy(float)
+    measured = wbc > 0
+    return np.where(measured, wbc, REFERENCE_WBC), measured
 
 
 def residual_degrees_of_freedom(residual: str) -> Any:

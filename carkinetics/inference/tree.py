@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from scipy import special
 
 from carkinetics.inference.build import SHIFT, Plan
 from carkinetics.inference.curves import curve_cell_types, patient_curves
@@ -22,6 +23,7 @@ from carkinetics.inference.sampling import Prepared
 from carkinetics.quantities.measures import auc, peak
 
 _AREA_END = 28.0
+_LARGEST_LOG = 80.0  # of a level; single precision ends at 88
 _KEPT_STATS = (
     "diverging", "depth", "maxdepth_reached", "n_steps", "step_size", "step_size_bar", "energy",
     "energy_error", "logp", "mean_tree_accept",
@@ -133,7 +135,9 @@ def _replicates(name: str, e: Expected, rng: np.random.Generator) -> tuple[np.nd
     value = replicate(e, rng)
     if e.samples.kind != "level":
         return value, "1"
-    return np.exp(value), "cells/uL" if name == "flow" else "copies/ug"
+    # Heavy tails now and then throw a replicate beyond what the file can hold.
+    within = np.clip(value, -_LARGEST_LOG, _LARGEST_LOG)
+    return np.exp(within), "cells/uL" if name == "flow" else "copies/ug"
 
 
 def _observed(plan: Plan) -> xr.Dataset:
@@ -149,8 +153,11 @@ def _observed(plan: Plan) -> xr.Dataset:
             variables[name] = (dim, np.exp(samples.log_level), unit)
             variables[f"{name}_lloq"] = (dim, samples.table["lloq"].to_numpy(float), unit)
             variables[f"{name}_below"] = (dim, samples.below.astype(np.int64))
+        elif samples.events is None:
+            variables[name] = (dim, special.expit(samples.log_level), {"units": "1"})
         else:
-            variables[name] = (dim, 1 / (1 + np.exp(-samples.log_level)), {"units": "1"})
+            share = samples.table["events_cd8"].to_numpy(float) / np.maximum(samples.events, 1)
+            variables[name] = (dim, share, {"units": "1"})
         variables[f"{name}_patient"] = (dim, np.array(plan.layout.patients)[samples.patient])
         variables[f"{name}_day"] = (dim, samples.table["day"].to_numpy(float), {"units": "day"})
     coords = [n for n in variables if n.endswith(("_patient", "_day"))]

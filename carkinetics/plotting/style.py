@@ -25,6 +25,10 @@ UNIT_LABELS = {"cells/uL": "cells/µL", "copies/ug": "copies/µg DNA"}
 _STAMP = "#b00020"
 _STRIP = 0.2  # inches under the figure
 _LETTERS_PER_INCH = 13.5
+_FIXED = "\N{NO-BREAK SPACE}"
+_LINEAR_UNTIL = 45.0  # days
+# Ticks of a day axis, the most wanted first [day].
+_DAYS = (0, 28, 90, 180, 365, 730, 7, 14, 60, 545, 1095, 1825, 21, 270, 42, 120)
 PHONE_WIDTH = 3.6  # inches; a figure this wide is legible on a phone held upright
 
 _STYLE = {
@@ -121,9 +125,7 @@ def stamp(figure: Figure, synthetic: bool) -> None:
     width, height = figure.get_size_inches()
     strip = _STRIP / height
     # Kept free of axis labels by the layout; in the panels too, since panels get cut out.
-    engine = figure.get_layout_engine()
-    if engine is not None:
-        engine.set(rect=(0, strip, 1, 1 - strip))  # type: ignore[call-arg]
+    _keep_free(figure, strip)
     note = "SYNTHETIC, not patient data"
     mark = figure.text(0.5, 0.2 * strip, note, ha="center", color=_STAMP, fontsize=8)
     mark.set_in_layout(False)
@@ -158,6 +160,12 @@ def level_label(assay: str, unit: str, cell_type: str = "total") -> str:
     return f"{subset}{what} [{UNIT_LABELS.get(unit, unit)}]"
 
 
+def fold_label(label: str, room: float) -> str:
+    """Break the label of an axis; its unit goes to a line of its own before any word does."""
+    parts = [label] if fold(label, room) == label else label.replace(" [", "\n[").split("\n")
+    return "\n".join(fold(part, room) for part in parts)
+
+
 def log_levels(axes: Axes, label: str, below: float = 0.04) -> None:
     """Make the vertical axis logarithmic, with plain numbers at its ticks; call it last.
 
@@ -172,9 +180,7 @@ def log_levels(axes: Axes, label: str, below: float = 0.04) -> None:
     """
     axes.set_yscale("log")
     room = _panel_height(axes) - 0.8
-    # The unit goes to a line of its own before any word does.
-    parts = [label] if fold(label, room) == label else label.replace(" [", "\n[").split("\n")
-    axes.set_ylabel("\n".join(fold(part, room) for part in parts))
+    axes.set_ylabel(fold_label(label, room))
     low, high = np.log10(axes.dataLim.intervaly)
     low = np.log10(axes.dataLim.minposy) if not np.isfinite(low) else low
     if high - low < 0.5:  # levels alike: some room on both sides
@@ -218,12 +224,80 @@ def caption(figure: Figure, text: str, synthetic: bool) -> None:
         Whether the figure will be stamped.
     """
     width, height = figure.get_size_inches()
-    lines = "\n".join(fold(line, 1.12 * width - 0.3) for line in text.split("\n") if line)
-    low = (_STRIP if synthetic else 0.0) + 0.06
-    figure.supxlabel(
-        lines, x=0.1 / width, y=low / height, ha="left", va="bottom", fontsize=7.5,
+    lines = caption_lines(text, width)
+    low, size = (_STRIP if synthetic else 0.0) + 0.05, 7.5
+    figure.text(
+        0.1 / width, low / height, "\n".join(lines), ha="left", va="bottom", fontsize=size,
         color="#333333", linespacing=1.25,
-    )  # fmt: skip
+    ).set_in_layout(False)  # fmt: skip
+    tall = (sum(line.count("\n") + 1 for line in lines) * 1.45 * size / 72 + 0.08) / height
+    _keep_free(figure, tall)
+
+
+def caption_lines(text: str, width: float) -> list[str]:
+    """Fold the lines of a caption to a figure `width` inches wide."""
+    # A number stays with its percent sign, and with the sign of equality before it.
+    kept = text.replace(" %", _FIXED + "%").replace(" = ", f"{_FIXED}={_FIXED}")
+    return [
+        fold(line, 1.12 * width - 0.3).replace(_FIXED, " ") for line in kept.split("\n") if line
+    ]
+
+
+def area_unit(unit: str) -> str:
+    """Write a unit as figures do.
+
+    Examples
+    --------
+    >>> area_unit("cells/uL*day")
+    'cells/µL x day'
+    """
+    for known, shown in UNIT_LABELS.items():
+        unit = unit.replace(known, shown)
+    return unit.replace("*", " x ")
+
+
+def day_axis(axes: Axes, until: float, width: float) -> None:
+    """Write days at the ticks of an axis; more than 45 days get a square-root scale.
+
+    Parameters
+    ----------
+    axes : Axes
+        Panel.
+    until : float
+        Last day [day].
+    width : float
+        Of the panel [inch].
+    """
+    if is_stretched(until):
+        # On a linear axis of months the rise would be a wall.
+        scales = (lambda day: np.sqrt(np.maximum(day, 0.0)), np.square)
+        axes.set_xscale("function", functions=scales)
+    axes.set_xlim(0, until)
+    chosen: list[int] = []
+    for day in (tick for tick in _DAYS if tick <= until):
+        place, room = day_place(day, until) * width, 0.3 if day >= 100 else 0.24
+        if all(abs(place - day_place(tick, until) * width) >= room for tick in chosen):
+            chosen.append(day)
+    axes.set_xticks(sorted(chosen), [f"{day:,}" for day in sorted(chosen)])
+    axes.set_xlabel(fold("Day since infusion", width), fontsize=8)
+
+
+def is_stretched(until: float) -> bool:
+    """Tell whether `day_axis` takes a square-root scale."""
+    return until > _LINEAR_UNTIL
+
+
+def day_place(day: float, until: float) -> float:
+    """Give the place of a day on an axis of `day_axis`, from 0 to 1."""
+    return float(np.sqrt(day / until) if is_stretched(until) else day / until)
+
+
+def _keep_free(figure: Figure, share: float) -> None:
+    """Keep the layout off a strip at the bottom, besides what it keeps off already."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        left, bottom, wide, tall = engine.get().get("rect", (0, 0, 1, 1))
+        engine.set(rect=(left, bottom + share, wide, tall - share))  # type: ignore[call-arg]
 
 
 def _panel_height(axes: Axes) -> float:
