@@ -79,6 +79,9 @@ def _command(function: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> None:
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="replace")  # a terminal may not know µ or ≥
         with warnings.catch_warnings(), _interruptible():
             warnings.simplefilter("ignore")
             warnings.simplefilter("always", CarkineticsWarning)

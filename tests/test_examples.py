@@ -30,7 +30,8 @@ def test_the_notebook_runs_on_a_saved_fit(saved_fit, tmp_path):
         f"nbformat.write(notebook, {str(executed)!r})"
     )
     command = [sys.executable, "-c", script]
-    variables = os.environ | {"CARKINETICS_FIT": str(saved_fit), "MPLBACKEND": "agg"}
+    variables = os.environ | {"CARKINETICS_FIT": str(saved_fit)}
+    variables.pop("MPLBACKEND", None)
     done = subprocess.run(
         command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False
     )

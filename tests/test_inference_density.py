@@ -149,9 +149,7 @@ def test_density_equals_the_one_by_hand_for_every_centering(small_fit, plan, com
         else np.full(size, centering)
     )
     shift_weights = weights[:, 0]
-    pm.set_data(
-        {"centering": weights, "centering_qpcr_shift": shift_weights}, model=compiled.model
-    )
+    pm.set_data({"centering": weights, "centering_qpcr_shift": shift_weights}, model=compiled.model)
     for chain, draw in ((0, 7), (1, 41)):
         found, theta = draw_of(small_fit, plan, chain, draw, weights, shift_weights)
         expected = (

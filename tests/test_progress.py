@@ -117,9 +117,14 @@ def test_standard_output_stays_clean(capsys):
 def test_an_error_while_sampling_is_not_reported_as_done(kind):
     stream = Terminal()
     reporter = Reporter(kind, stream)
-    with pytest.raises(KeyboardInterrupt), reporter.sampling(SETTINGS) as callback:
-        callback([SimpleNamespace(finished_draws=10, divergences=0)] * 2)
-        raise KeyboardInterrupt
+
+    def interrupted():
+        with reporter.sampling(SETTINGS) as callback:
+            callback([SimpleNamespace(finished_draws=10, divergences=0)] * 2)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert "100%" not in stream.getvalue()
     assert stream.getvalue().endswith("\n")
 

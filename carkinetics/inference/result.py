@@ -44,8 +44,6 @@ class Fit:
         ``effects``, ``exposure_check``.
     settings : mapping
         Every setting the draws depend on: seed, sampler, priors, package versions.
-    plan : Plan, optional
-        What was decided before sampling; made anew where it is not given.
     differences : tuple of str
         What differs between the software that made a loaded fit and this one.
     """
@@ -178,8 +176,10 @@ class Fit:
 
         Parameters
         ----------
-        days, patients
-            See `curves`.
+        days : sequence of float, shape (day,)
+            Days from the infusion, rising [day].
+        patients : sequence of str, optional
+            All patients by default.
 
         Returns
         -------

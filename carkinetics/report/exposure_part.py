@@ -11,7 +11,16 @@ from carkinetics.exposure import NEW, TYPICAL
 from carkinetics.nca import observed_quantities
 from carkinetics.outcomes.exposure_values import posterior_values
 from carkinetics.quantities import find_quantity
-from carkinetics.report.numbers import between, censored_day, day, number, percent, stated, unit
+from carkinetics.report.numbers import (
+    between,
+    censored_day,
+    day,
+    number,
+    percent,
+    ratio,
+    stated,
+    unit,
+)
 from carkinetics.report.parts import Block, Section, Table, Text
 
 if TYPE_CHECKING:
@@ -197,7 +206,14 @@ def reliability_table(exposure: Exposure, probability: float) -> Table:
         for cell in _cells(exposure):
             values = posterior_values(exposure, name, cell, probability)
             label = exposure.data[name].attrs["long_name"]
-            rows.append((label, cell, f"{values.reliability:.2f}", percent(values.shrinkage)))
+            rows.append(
+                (
+                    label,
+                    cell,
+                    ratio(values.reliability) or "unknown",
+                    percent(values.shrinkage) or "unknown",
+                )
+            )
     return Table(
         "Reliability of the patients' posterior means, on the log scale",
         ("Exposure", "Cell type", "Reliability (lambda)", "Shrinkage"),
@@ -218,8 +234,8 @@ def reliability_line(exposure: Exposure, probability: float, cell: str) -> tuple
         for name in ("cmax", "auc_0_28", "tmax")
     }
     return (
-        "; ".join(f"{label} {v.reliability:.2f}" for label, v in found.items()),
-        "; ".join(f"{label} {percent(v.shrinkage)}" for label, v in found.items()),
+        "; ".join(f"{label} {ratio(v.reliability) or 'unknown'}" for label, v in found.items()),
+        "; ".join(f"{label} {percent(v.shrinkage) or 'unknown'}" for label, v in found.items()),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +90,12 @@ def _paragraph(fit: Fit, exposure: Exposure, probability: float) -> str:
     )
     correlated = "correlated with each other (LKJ prior)" if s["correlated"] else "independent"
     where = exposure.data["cmax"].attrs["units"]
+    limit = "persistence is missing, since no sample has a limit of quantification"
+    if math.isfinite(exposure.limit):
+        limit = (
+            f"the limit of persistence is {exposure.limit:g} {where}, its horizon day "
+            f"{exposure.horizon:g}"
+        )
     return (
         f"A kinetic model ({fit.kinetic_model.name}) was fitted to the levels of "
         f"{len(fit.patients)} patients at once, measured by {assays}.{link} Parameters differ "
@@ -101,8 +108,7 @@ def _paragraph(fit: Fit, exposure: Exposure, probability: float) -> str:
         f"{s['seed']}; the equations were solved to a relative tolerance of {s['tolerance']:g}. "
         f"Cmax, Tmax, AUC0-28d and persistence are those of the latent curve in {where}, computed "
         f"on every draw and summarized by the median and the {probability:.0%} equal-tailed "
-        f"interval; the limit of persistence is {exposure.limit:g} {where}, its horizon day "
-        f"{exposure.horizon:g}. Associations with outcome use classical estimators with the "
+        f"interval; {limit}. Associations with outcome use classical estimators with the "
         "posterior mean of the log exposure, and with the observed value for comparison; "
         "p-values are adjusted after Holm over the whole declared family."
     )

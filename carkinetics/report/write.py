@@ -27,7 +27,7 @@ from carkinetics.report.figures_part import (
     exposure_figure,
 )
 from carkinetics.report.fit_part import check_section, methods_section
-from carkinetics.report.parts import Section, Text
+from carkinetics.report.parts import Block, Section, Text
 
 if TYPE_CHECKING:
     from carkinetics.diagnostics import Check
@@ -181,8 +181,6 @@ def _lead(fit: Fit, made: str) -> str:
 
 
 def _headline(fit: Fit, check: Check, exposure: Exposure, probability: float) -> Section:
-    from carkinetics.report.parts import Block
-
     blocks: list[Block] = [
         Text(check.verdict, warning=not check.passed),
         headline_table(exposure, probability),

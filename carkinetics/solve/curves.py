@@ -122,9 +122,10 @@ def _closed_form(system: System) -> _Solve:
 
 
 def _with_total(log_level: np.ndarray, slope: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    total = np.logaddexp.reduce(log_level, axis=1)
-    share = np.exp(log_level - total[:, None])
+    with np.errstate(all="ignore"):  # a failed solve is not finite, and says so by its outcome
+        total = np.logaddexp.reduce(log_level, axis=1)
+        of_total = (np.exp(log_level - total[:, None]) * slope).sum(axis=1)
     return (
         np.concatenate([log_level, total[:, None]], axis=1),
-        np.concatenate([slope, (share * slope).sum(axis=1)[:, None]], axis=1),
+        np.concatenate([slope, of_total[:, None]], axis=1),
     )
