@@ -170,6 +170,8 @@ def _describe(
     return {
         "model": plan.model.name,
         "seed": seed,
+        # A rerun draws with the next seed; the one that was asked for is kept too.
+        "seed_given": seed - (attempt - 1),
         "attempt": attempt,
         **dataclasses.asdict(settings),
         "assays": list(plan.layout.assays),
