@@ -104,8 +104,13 @@ class Plan:
 
     @property
     def varying(self) -> tuple[Quantified, ...]:
-        """Parameters that vary between patients."""
-        return tuple(p for p in self.parameters if p.omega is not None)
+        """Parameters that vary between patients, heavy-tailed ones last.
+
+        In the order of the Cholesky factor an effect moves those after it: a patient far out in
+        a heavy tail must not drag every other parameter along.
+        """
+        found = [p for p in self.parameters if p.omega is not None]
+        return tuple(sorted(found, key=self._is_heavy))
 
     def prior_texts(self) -> dict[str, str]:
         """Return every prior in words, by the name of its variable."""
@@ -131,8 +136,10 @@ class Plan:
         Patients who hardly expand are far below the others in level. Of their other parameters
         their data say nothing, and a heavy tail there would only let the sampler wander.
         """
-        chosen = self.patient_effects == "student_t"
-        return tuple(chosen and p.parameter.unit == "level" for p in self.varying)
+        return tuple(self._is_heavy(p) for p in self.varying)
+
+    def _is_heavy(self, quantified: Quantified) -> bool:
+        return self.patient_effects == "student_t" and quantified.parameter.unit == "level"
 
     @property
     def shift_scale(self) -> float:
