@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pymc.distributions.distribution import Distribution
 
 _LONGEST = 200
+LARGEST_LOG = 500.0
 # Family -> names of its arguments, in order, and the scale on which it is sampled.
 FAMILIES: dict[str, tuple[tuple[str, ...], str]] = {
     "normal": (("mean", "sd"), "identity"),
@@ -173,7 +174,8 @@ class Prior:
     def to_natural(self, value: Any) -> Any:
         """Take a number or array from the transformed to the natural scale."""
         if self.transform == "log":
-            return np.exp(value)
+            # The far end of a heavy tail must not become zero or infinite: it has no logarithm.
+            return np.exp(np.clip(value, -LARGEST_LOG, LARGEST_LOG))
         if self.transform == "logit":
             return 1 / (1 + np.exp(-np.asarray(value)))
         return value

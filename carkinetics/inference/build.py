@@ -30,7 +30,7 @@ from carkinetics.inference.terms import (
     term_priors,
 )
 from carkinetics.model import Model, Parameter, System
-from carkinetics.priors import Prior
+from carkinetics.priors import LARGEST_LOG, Prior
 from carkinetics.solve.closed_form import closed_form_log_levels
 from carkinetics.solve.compiled import DEFAULT_TOLERANCE, CompiledSystem, compile_system
 from carkinetics.solve.op import log_levels
@@ -262,7 +262,7 @@ def _natural_columns(plan: Plan, locations: dict[str, Any], coordinates: Any) ->
 
 def _to_natural(transform: str, value: Any) -> Any:
     if transform == "log":
-        return pt.exp(value)
+        return pt.exp(pt.clip(value, -LARGEST_LOG, LARGEST_LOG))
     return pm.math.sigmoid(value) if transform == "logit" else value
 
 
