@@ -95,8 +95,9 @@ def test_every_command_on_a_page_exists(page):
         for word in group.split("|")
     }
     if named:
-        from carkinetics.cli import app
         from typer.main import get_command
+
+        from carkinetics.cli import app
 
         assert named <= set(get_command(app).commands)
 
