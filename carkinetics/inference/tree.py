@@ -218,7 +218,8 @@ def _require_finite(name: str, group: xr.Dataset) -> None:
     """Refuse to go on with a number that is none: every derived step must be finite."""
     from carkinetics.errors import FitError
 
-    if name in ("observed_data", "constant_data", "sample_stats"):
+    # A curve that fails between visits is a failed check of a fit that is kept, not a lost night.
+    if name in ("observed_data", "constant_data", "sample_stats", "carkinetics/exposure_check"):
         return
     for variable in group.data_vars:
         values = group[variable].values
