@@ -116,7 +116,9 @@ class Exposure:
     def _note(self, row: object) -> str:
         patient, name, cell = row.patient, row.quantity, row.cell_type  # type: ignore[attr-defined]
         if np.isnan(row.estimate):  # type: ignore[attr-defined]
-            return "no limit of quantification: pass limit= to summarize"
+            if np.isnan(self.limit) and name.startswith(("persistence", "detectable_")):
+                return "no limit of quantification: pass limit= to summarize"
+            return "the curve is not finite at some draws: the solver failed there"
         notes = []
         last = float(self.last_sample[patient])
         if name == "persistence" and self.censored is not None:

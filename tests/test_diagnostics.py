@@ -301,3 +301,12 @@ def test_student_t_effects_often_look_heavy():
     rng = np.random.default_rng(9)
     found = [heavy_tail(rng.standard_t(3, 64)) > 2 for _ in range(100)]
     assert np.mean(found) > 0.5
+
+
+def test_a_curve_that_is_not_finite_fails_the_check_by_name(small_fit):
+    data = small_fit.data.copy(deep=True)
+    data["carkinetics/exposure_check"]["cmax"].values[0, 0, 1] = np.nan
+    check = check_fit(data)
+    assert not check.passed
+    name = f"cmax[{small_fit.patients[1]}]"
+    assert any(name in text and "finite curve" in text for text in check.problems)
