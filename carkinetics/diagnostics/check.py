@@ -154,7 +154,8 @@ def _chain_rows(both: pd.DataFrame, limits: Limits) -> list[tuple[object, ...]]:
             "if it stays, the data do not determine this number, and a tighter prior is needed."
             if np.isfinite(worst["r_hat"])
             else "It takes at least two chains (chains=4), and a finite curve at every draw: "
-            "where the solver failed between visits, pass a smaller tolerance or tighten the priors.",
+            "where the solver failed between visits, pass a smaller tolerance "
+            "or tighten the priors.",
         )
     ]  # fmt: skip
     for kind in ("bulk", "tail"):
