@@ -11,20 +11,18 @@ import pytest
 
 from carkinetics.cohort import read_cohort, synthetic_cohort
 from carkinetics.errors import DataError
-from carkinetics.nca import (
+from carkinetics.noncompartmental import (
     OBSERVED,
     Profile,
     Rules,
     auc,
-    clast,
-    cmax,
-    mean_level,
+    find_observed,
+    measure,
+    nca,
     observed_quantities,
     segment_areas,
     subset_at_peak,
     terminal_slope,
-    tlast,
-    tmax,
     visit_quantiles,
 )
 
@@ -51,7 +49,7 @@ def stein(day: np.ndarray) -> np.ndarray:
     return np.where(day <= 14, 100 * 2.0 ** (day - 14), tail)
 
 
-def test_exponential_decline_has_its_exact_area():
+def test_a01_exponential_decline_has_its_exact_area():
     """A-01, closed form 100/0.1 (1 - exp(-2.8)); the linear rule by hand."""
     day = np.arange(0, 29, 7.0)
     profile = Profile(day, 100 * np.exp(-0.1 * day))
@@ -61,13 +59,13 @@ def test_exponential_decline_has_its_exact_area():
 
 
 @pytest.mark.parametrize("rules", [Rules(), LINEAR])
-def test_triangle_has_its_area_under_both_rules(rules):
+def test_a02_triangle_has_its_area_under_both_rules(rules):
     """A-02, geometry."""
     assert auc(Profile([0, 14, 28], [0.0, 100.0, 0.0]), rules).value == 1400.0
 
 
 @pytest.mark.real_data
-def test_theophylline_subject_1_agrees_with_noncompart_and_pknca(real_data):
+def test_a03_theophylline_subject_1_agrees_with_noncompart_and_pknca(real_data):
     """A-03, values published for NonCompart and PKNCA, recomputed for the reference set."""
     with (real_data / "reference_sets" / "Theoph.csv").open(encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["Subject"] == "1"]
@@ -75,13 +73,42 @@ def test_theophylline_subject_1_agrees_with_noncompart_and_pknca(real_data):
     last = profile.day[-1]
     slope = terminal_slope(profile.day[profile.day > 1.12], profile.level[profile.day > 1.12])
     log_down = auc(profile, Rules(), 0.0, last).value
-    assert (cmax(profile).value, tmax(profile).value) == (10.5, 1.12)
+    assert (measure("cmax", profile).value, measure("tmax", profile).value) == (10.5, 1.12)
     assert auc(profile, LINEAR, 0.0, last).value == pytest.approx(148.92305, rel=1e-6)
     assert log_down == pytest.approx(147.2347485, rel=1e-6)
     assert slope.n == 3
     assert slope.rate == pytest.approx(0.048456997, rel=1e-6)
     assert np.log(2) / slope.rate == pytest.approx(14.304378, rel=1e-6)
-    assert log_down + clast(profile).value / slope.rate == pytest.approx(214.92363, rel=1e-6)
+    assert log_down + measure("clast", profile).value / slope.rate == pytest.approx(
+        214.92363, rel=1e-6
+    )
+    whole = measure("aucinf", profile)
+    assert whole.value == pytest.approx(214.92363, rel=1e-6)
+    assert whole.flags["lambda_z_points"] == 3
+    assert measure("auclast", profile, LINEAR).value == pytest.approx(148.92305, rel=1e-6)
+    assert measure("half_life", profile).value == pytest.approx(14.304378, rel=1e-6)
+    assert measure("auc_extrapolated", profile).value == pytest.approx(
+        100 * (1 - 147.2347485 / 214.92363), rel=1e-6
+    )
+
+
+@pytest.mark.real_data
+def test_a03_all_twelve_theophylline_subjects_agree_with_the_recomputed_table(real_data):
+    """Values recomputed for the reference set, independently of this package."""
+    folder = real_data / "reference_sets"
+    samples = pd.read_csv(folder / "Theoph.csv").rename(
+        columns={"Subject": "patient", "Time": "day", "conc": "level"}
+    )
+    wanted = ["cmax", "tmax", "auclast", "half_life", "aucinf"]
+    table = nca(samples.assign(cell_type="total"), wanted).wide().set_index("patient")
+    expected = pd.read_csv(folder / "Theoph_nca_recomputed.csv").set_index("Subject")
+    expected.index = expected.index.astype(str)
+    expected = expected.reindex(table.index)
+    for ours, theirs in {
+        "cmax": "cmax", "tmax": "tmax", "auclast": "auclast_linuplogdown",
+        "half_life": "half_life", "aucinf": "aucinf_obs",
+    }.items():  # fmt: skip
+        assert table[f"observed_{ours}"].to_numpy() == pytest.approx(expected[theirs], abs=1.1e-4)
 
 
 @pytest.mark.parametrize(
@@ -97,29 +124,29 @@ def test_theophylline_subject_1_agrees_with_noncompart_and_pknca(real_data):
         ([0, 2, 0, 1, 2, 1, 0, 0], LINEAR, 7, 7.5),
     ],
 )
-def test_small_cases_agree_with_pknca(level, rules, end, expected):
+def test_a04_small_cases_agree_with_pknca(level, rules, end, expected):
     """A-04, from the tests of PKNCA 0.12; zeros there are samples below the limit here."""
     level = np.array(level, float)
     profile = Profile(np.arange(level.size), level, level == 0, 0.1)
     assert auc(profile, rules, 0.0, end).value == pytest.approx(expected, abs=2e-5)
 
 
-def test_terminal_slope_agrees_with_pknca():
+def test_a04_terminal_slope_agrees_with_pknca():
     """A-04, PKNCA 0.12: half-lives 1.000346 with and 1.000577 without the first point."""
     day, level = np.arange(4.0), np.array([1, 0.5, 0.25, 0.1251])
     assert terminal_slope(day, level).rate == pytest.approx(0.6929073, rel=1e-6)
     assert np.log(2) / terminal_slope(day[1:], level[1:]).rate == pytest.approx(1.000577, rel=1e-6)
 
 
-def test_dense_samples_of_the_stein_curve_give_its_area():
+def test_a05_dense_samples_of_the_stein_curve_give_its_area():
     """A-05, closed form 622.2238940; the linear rise costs less than 1e-4 at 1,000 points."""
     day = np.union1d(np.linspace(0, 28, 1000), 14.0)
     profile = Profile(day, stein(day))
     assert auc(profile).value == pytest.approx(622.2238940, rel=1e-4)
-    assert tmax(profile).value == 14.0
+    assert measure("tmax", profile).value == 14.0
 
 
-def test_window_that_ends_between_samples_is_closed_on_the_falling_line():
+def test_a07_window_that_ends_between_samples_is_closed_on_the_falling_line():
     """A-07, 40 * 2^(-1/3) = 31.748 on day 28."""
     profile = Profile([0, 27, 30], [0.0, 40.0, 20.0])
     to_27 = auc(profile, Rules(), 0.0, 27.0).value
@@ -129,7 +156,7 @@ def test_window_that_ends_between_samples_is_closed_on_the_falling_line():
     assert auc(profile).value == pytest.approx(auc(exact).value, rel=1e-12)
 
 
-def test_area_is_missing_with_a_reason_when_two_points_follow_the_peak():
+def test_a08_area_is_missing_with_a_reason_when_two_points_follow_the_peak():
     """A-08."""
     measured = auc(Profile([3, 7, 14, 17, 21], [1, 20, 100, 60, 30.0]))
     assert np.isnan(measured.value)
@@ -186,21 +213,21 @@ def test_last_sample_below_the_limit_completes_the_area():
     assert measured.flags["auc_closed_by_blq"]
 
 
-def test_profile_below_the_limit_has_a_censored_peak_and_no_area():
+def test_a09_profile_below_the_limit_has_a_censored_peak_and_no_area():
     """A-09."""
     profile = Profile([3, 7, 28], [np.nan] * 3, [True] * 3, [0.5, 0.5, 0.8])
-    peak = cmax(profile)
+    peak = measure("cmax", profile)
     assert np.isnan(peak.value)
     assert peak.reason == "all samples below the LLOQ"
     assert peak.flags["observed_cmax_below"] == 0.8
-    for quantity in (tmax, clast, tlast):
-        assert np.isnan(quantity(profile).value)
-        assert quantity(profile).reason == peak.reason
+    for quantity in ("tmax", "clast", "tlast"):
+        assert np.isnan(measure(quantity, profile).value)
+        assert measure(quantity, profile).reason == peak.reason
     assert auc(profile).value == 0.0
     assert auc(profile).flags["auc_all_blq"]
 
 
-def test_samples_below_a_limit_that_is_not_given_are_refused():
+def test_a10_samples_below_a_limit_that_is_not_given_are_refused():
     """A-10; one unit per assay is checked where the cohort is read."""
     with pytest.raises(DataError, match="State the LLOQ"):
         Profile([3, 7], [np.nan, 4.0], [True, False])
@@ -217,20 +244,19 @@ def test_unknown_rule_is_refused_with_the_choices():
         Rules(interpolation="cubic")
 
 
-@pytest.mark.parametrize("name", [*OBSERVED, "auc"])
-def test_levels_and_areas_scale_with_the_unit(name):
+@pytest.mark.parametrize("name", [*OBSERVED, "auc_0_28", "level_20", "slope_7_14"])
+def test_a11_levels_and_areas_scale_with_the_unit(name):
     """A-11; days do not."""
-    compute = auc if name == "auc" else OBSERVED[name].compute
     day, level = np.array([3, 7, 14, 21, 30]), np.array([0.1, 20, 100, 30, 4.0])
     below = np.array([True, False, False, False, False])
-    per_ul = compute(Profile(day, level, below, 0.5)).value
-    per_ml = compute(Profile(day, 1000 * level, below, 500.0)).value
-    factor = 1.0 if name in ("tmax", "tlast") else 1000.0
-    assert per_ml == pytest.approx(factor * per_ul, rel=1e-12)
+    per_ul = measure(name, Profile(day, level, below, 0.5)).value
+    per_ml = measure(name, Profile(day, 1000 * level, below, 500.0)).value
+    factor = 1000.0 if find_observed(name).kind in ("level", "area") else 1.0
+    assert per_ml == pytest.approx(factor * per_ul, rel=1e-11, nan_ok=True)
 
 
 @pytest.mark.parametrize("at", [5.0, 12.5, 20.0, 25.0])
-def test_sample_on_the_interpolated_line_leaves_the_area_unchanged(at):
+def test_a11_sample_on_the_interpolated_line_leaves_the_area_unchanged(at):
     """A-11."""
     day, level = np.array([0, 7, 14, 21, 30.0]), np.array([0, 20, 100, 30, 4.0])
     i = np.searchsorted(day, at)
@@ -249,21 +275,21 @@ def test_almost_equal_levels_keep_their_digits():
 
 
 def test_peak_is_flagged_at_the_edge_and_when_alone():
-    edge = cmax(Profile([3, 7, 14], [1.0, 5.0, 20.0])).flags
+    edge = measure("cmax", Profile([3, 7, 14], [1.0, 5.0, 20.0])).flags
     assert edge["cmax_boundary"]
     assert edge["cmax_single_point"]
-    inside = cmax(Profile([3, 7, 10, 14], [1.0, 5.0, 20.0, 8.0])).flags
+    inside = measure("cmax", Profile([3, 7, 10, 14], [1.0, 5.0, 20.0, 8.0])).flags
     assert not inside["cmax_boundary"]
     assert inside["n_samples_tmax"] == 3
 
 
 def test_first_of_equal_peaks_counts():
-    assert tmax(Profile([3, 7, 10], [1.0, 5.0, 5.0])).value == 7
+    assert measure("tmax", Profile([3, 7, 10], [1.0, 5.0, 5.0])).value == 7
 
 
 def test_mean_level_needs_no_extrapolation():
     """By hand: triangle of 14 days and 100 at its top."""
-    assert mean_level(Profile([0, 14], [0.0, 100.0])).value == 50.0
+    assert measure("mean_level", Profile([0, 14], [0.0, 100.0])).value == 50.0
 
 
 @pytest.mark.parametrize("rules", [Rules(), Rules(blq="zero")])
@@ -291,12 +317,12 @@ def test_qpcr_peaks_of_the_synthetic_cohort_are_reproduced(cohort, published):
     assert table["observed_tmax"].to_numpy() == pytest.approx(expected["qpcr_tmax"])
 
 
-def test_median_day_of_the_peak_is_14(cohort):
+def test_s16_median_day_of_the_peak_is_14(cohort):
     """S-16, published."""
     assert observed_quantities(cohort)["observed_tmax"].median() == 14
 
 
-def test_medians_of_cd8_and_cd4_at_the_peak_are_98_and_9(cohort, published):
+def test_s17_medians_of_cd8_and_cd4_at_the_peak_are_98_and_9(cohort, published):
     """S-17, published; patient by patient against the file of the cohort."""
     table = subset_at_peak(cohort)
     expected = published.reindex(table["patient"])

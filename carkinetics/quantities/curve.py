@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from carkinetics.errors import DataError
+from carkinetics.quantities import kernel
 
 
 @dataclass(frozen=True)
@@ -21,19 +22,34 @@ class Curve:
         before it, the second the slope after it.
     log_level : array, shape (..., day)
         Natural logarithm of the level [ln of `unit`]. A curve with a value that is not finite
-        has NaN for every quantity.
+        has NaN for every quantity. Quantities of one cell type against another take the axis
+        before the last for the cell types, the total last.
     slope : array, shape (..., day), optional
         d log_level / d day, as the equations give it [1/day]. Left out, it is estimated from
         neighboring days, which costs accuracy (the error then falls with the square of the
         spacing rather than its fourth power).
     limit : float or array, shape (...), optional
         Limit of detection or quantification on the scale of the level [unit].
+    horizon : float, optional
+        Day up to which something is said; the last day of the curve when left out [day].
+    last_sample : float, optional
+        Day of the last sample, for means over the observed time [day].
+    onset : float, optional
+        Day on which cytokine release syndrome began [day].
+    assay_sd, assay_df : array, shape broadcasts to (...), optional
+        SD of the assay's error on ln level, and the degrees of freedom of its Student-t
+        distribution (infinite: Normal).
     """
 
     day: np.ndarray
     log_level: np.ndarray
     slope: np.ndarray = None  # type: ignore[assignment]
-    limit: np.ndarray = np.nan  # type: ignore[assignment]
+    limit: np.ndarray | float = np.nan
+    horizon: float | None = None
+    last_sample: float = np.nan
+    onset: float = np.nan
+    assay_sd: np.ndarray | float = np.nan
+    assay_df: np.ndarray | float = np.inf
 
     def __post_init__(self) -> None:
         day = np.asarray(self.day, dtype=float)
@@ -50,49 +66,59 @@ class Curve:
         object.__setattr__(self, "slope", np.asarray(given, dtype=float))
         object.__setattr__(self, "limit", np.asarray(self.limit, dtype=float))
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the bundle, without the days."""
+        return self.log_level.shape[:-1]
+
     @cached_property
+    def rows(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Days (one row, or one per curve), ln levels, slopes, whether finite: one row a curve."""
+        count = self.log_level.shape[-1]
+        day = self.day if self.day.ndim == 1 else np.broadcast_to(self.day, self.log_level.shape)
+        level = np.ascontiguousarray(self.log_level.reshape(-1, count))
+        slope = np.broadcast_to(self.slope, self.log_level.shape).reshape(-1, count)
+        slope = np.ascontiguousarray(slope)
+        day = np.ascontiguousarray(day.reshape(-1, count))
+        return day, level, slope, kernel.finite_rows(level, slope)
+
+    @property
     def unusable(self) -> np.ndarray:
         """Curves with a value that is not finite, shape (...)."""
-        return ~(np.isfinite(self.log_level) & np.isfinite(self.slope)).all(axis=-1)
+        return ~self.rows[3].reshape(self.shape)
+
+    @property
+    def end(self) -> float:
+        """Day up to which something is said [day]."""
+        return float(self.day[..., -1].min()) if self.horizon is None else float(self.horizon)
 
     @cached_property
-    def cubic(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Coefficients of every piece in u = (day - left) / width, shape (..., day - 1)."""
-        y, width = self.log_level, np.diff(self.day, axis=-1)
-        step, left, right = np.diff(y, axis=-1), self.slope[..., :-1], self.slope[..., 1:]
-        left, right = width * left, width * right
-        return y[..., :-1], left, 3 * step - 2 * left - right, left + right - 2 * step
+    def peaks(self) -> np.ndarray:
+        """Find ln of the highest level and the first day it is reached, shape (2, ...)."""
+        return kernel.peaks(*self.rows).reshape(2, *self.shape)
 
     @cached_property
-    def summits(self) -> tuple[np.ndarray, np.ndarray]:
-        """Place u and ln level of the local maximum inside every piece; -inf where none."""
-        y, a, b, c = self.cubic
-        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-            root = np.sqrt(b * b - 3 * a * c)
-            # Two forms of one root of the derivative; each is exact where the other cancels.
-            u = np.where(b < 0, a / (root - b), (-b - root) / (3 * c))
-            top = y + u * (a + u * (b + u * c))
-        inside = (u > 0) & (u < 1)
-        return np.where(inside, u, 0.0), np.where(inside, top, -np.inf)
+    def crossings(self) -> np.ndarray:
+        """Find the last downward crossing of the limit, whether censored, days above, (3, ...)."""
+        return self.crossings_of(self.limit, self.end)
 
-    def until(self, end: float) -> Curve:
-        """Cut the curve at a day; what lies before it is unchanged to the last digit."""
-        beyond = self.day > end
-        if not beyond.any():
-            return self
-        within(self, self.day[..., 0].max(), end)
-        piece, u = locate(self, end)
-        y, a, b, c = (take(term, piece) for term in self.cubic)
-        width = take(np.diff(self.day, axis=-1), piece)
-        at_end = y + u * (a + u * (b + u * c))
-        slope = (a + u * (2 * b + u * 3 * c)) / width
-        # Later days collapse onto the end: pieces of no width change no quantity.
-        return Curve(
-            np.minimum(self.day, end),
-            np.where(beyond, at_end[..., None], self.log_level),
-            np.where(beyond, slope[..., None], self.slope),
-            self.limit,
-        )
+    def crossings_of(self, limit: object, end: float) -> np.ndarray:
+        """Do the same for another limit or horizon; NaN without a positive, finite limit."""
+        within(self, end, end)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            log_limit = np.log(np.asarray(limit, dtype=float))
+        log_limit = np.where(np.isfinite(log_limit), log_limit, np.nan)
+        return kernel.crossings(*self.rows, self.per_row(log_limit), end).reshape(3, *self.shape)
+
+    @cached_property
+    def error_bound(self) -> np.ndarray:
+        """Largest distance of ln level from the cubics between the days, estimated, shape (...)."""
+        return kernel.curvature_errors(*self.rows)[1].reshape(self.shape)
+
+    def per_row(self, values: object) -> np.ndarray:
+        """Give one number per row, for a number or an array that broadcasts to the bundle."""
+        whole = np.broadcast_to(np.asarray(values, dtype=float), self.shape)
+        return np.ascontiguousarray(whole.reshape(-1))
 
 
 def within(curve: Curve, start: float, end: float) -> None:
@@ -101,23 +127,3 @@ def within(curve: Curve, start: float, end: float) -> None:
     if start < first or end > last:
         asked = f"day {end:g}" if start >= end else f"days {start:g} to {end:g}"
         raise DataError(f"{asked} asked of a curve of days {first:g} to {last:g}")
-
-
-def locate(curve: Curve, at: float) -> tuple[np.ndarray, np.ndarray]:
-    """Find the piece that holds a day, and the place in it; shape (...)."""
-    piece = np.clip((curve.day < at).sum(axis=-1) - 1, 0, curve.day.shape[-1] - 2)
-    piece = np.broadcast_to(piece, curve.log_level.shape[:-1])
-    left, width = take(curve.day, piece), take(np.diff(curve.day, axis=-1), piece)
-    return piece, (at - left) / np.where(width > 0, width, 1.0)
-
-
-def take(values: np.ndarray, piece: np.ndarray) -> np.ndarray:
-    """Pick one entry per curve along the last axis, shape (...)."""
-    if values.ndim == 1:
-        return values[piece]
-    return np.take_along_axis(values, piece[..., None], axis=-1)[..., 0]
-
-
-def or_nan(curve: Curve, values: np.ndarray) -> np.ndarray:
-    """Put NaN where the curve is not finite, shape (...)."""
-    return np.where(curve.unusable, np.nan, values)

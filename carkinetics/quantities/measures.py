@@ -1,22 +1,17 @@
-"""The quantities of a curve, each next to its registration."""
+"""Peak, area, level and persistence of a curve, each next to its registration."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from carkinetics.errors import DataError, Fault
-from carkinetics.quantities.curve import Curve, locate, or_nan, take, within
-from carkinetics.quantities.registry import Quantity, register
+from carkinetics.quantities import kernel
+from carkinetics.quantities.curve import Curve, within
+from carkinetics.quantities.registry import LATENT, Quantity, register
 
 QUANTITIES: dict[str, Quantity] = {}
-
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(5)
-_HALVINGS = 60  # of one piece; more than the digits of a day
-_FAMILY = re.compile(r"(auc)_(\d+)_(\d+)|(level|detectable)_(\d+)")
-_LATENT = "latent curve, without assay error"
 
 
 @dataclass(frozen=True)
@@ -49,16 +44,9 @@ def peak(curve: Curve) -> tuple[np.ndarray, np.ndarray]:
     level, day : array, shape (...)
         Highest level [unit of the level] and the first day it is reached [day].
     """
-    u, top = curve.summits
-    at_nodes = np.broadcast_to(curve.log_level, (*top.shape[:-1], top.shape[-1] + 1))
-    node, inner = at_nodes.argmax(axis=-1), top.argmax(axis=-1)
-    node_top, inner_top = take(at_nodes, node), take(top, inner)
-    inner_day = take(curve.day, inner) + take(u, inner) * take(np.diff(curve.day), inner)
-    higher = inner_top > node_top
-    log_level = np.where(higher, inner_top, node_top)
-    day = np.where(higher, inner_day, take(curve.day, node))
+    log_level, day = curve.peaks
     with np.errstate(over="ignore"):
-        return or_nan(curve, np.exp(log_level)), or_nan(curve, day)
+        return np.exp(log_level)[()], day[()]
 
 
 @register(
@@ -67,7 +55,7 @@ def peak(curve: Curve) -> tuple[np.ndarray, np.ndarray]:
     kind="level",
     cdisc="CMAX",
     definition="Highest level of the curve.",
-    source=_LATENT,
+    source=LATENT,
 )
 def cmax(curve: Curve) -> np.ndarray:
     """Find the highest level, shape (...) [unit of the level]; not limited to the days given.
@@ -87,7 +75,7 @@ def cmax(curve: Curve) -> np.ndarray:
     kind="time",
     cdisc="TMAX",
     definition="First day of the highest level of the curve.",
-    source=_LATENT,
+    source=LATENT,
 )
 def tmax(curve: Curve) -> np.ndarray:
     """Find the first day of the highest level, shape (...) [day]."""
@@ -95,7 +83,7 @@ def tmax(curve: Curve) -> np.ndarray:
 
 
 def auc(curve: Curve, start: float = 0.0, end: float = 28.0) -> np.ndarray:
-    """Integrate the level over a window by Gauss-Legendre quadrature, 5 points per piece.
+    """Integrate the level over a window by Gauss-Legendre quadrature, piece by piece.
 
     Parameters
     ----------
@@ -107,33 +95,23 @@ def auc(curve: Curve, start: float = 0.0, end: float = 28.0) -> np.ndarray:
     Returns
     -------
     array, shape (...)
-        Area [unit of the level * day].
+        Area [unit of the level * day]. The quadrature is exact to 1e-9; the cubics lie within
+        ``curve.error_bound`` of ln level, and the area within that share of the true one.
     """
     within(curve, start, end)
-    touched = np.flatnonzero(
-        np.atleast_2d((curve.day[..., 1:] > start) & (curve.day[..., :-1] < end)).any(axis=0)
-    )
-    pieces = slice(touched[0], touched[-1] + 1) if touched.size else slice(0, 0)
-    y, a, b, c = (term[..., pieces] for term in curve.cubic)
-    left, right = curve.day[..., :-1][..., pieces], curve.day[..., 1:][..., pieces]
-    low, high = np.maximum(left, start), np.minimum(right, end)
-    span, width = np.maximum(high - low, 0.0), np.where(right > left, right - left, 1.0)
-    total = np.zeros(curve.log_level.shape[:-1])
-    with np.errstate(over="ignore", invalid="ignore"):
-        for node, weight in zip(_NODES, _WEIGHTS, strict=True):
-            u = (low - left + span * (1 + node) / 2) / width
-            level = np.exp(y + u * (a + u * (b + u * c)))
-            total += weight / 2 * (level * span).sum(axis=-1)
-    return or_nan(curve, total)
+    return kernel.areas(*curve.rows, float(start), float(end)).reshape(curve.shape)[()]
 
 
-def level_at(curve: Curve, day: float) -> np.ndarray:
-    """Read the level on one day, shape (...) [unit of the level]."""
-    within(curve, day, day)
-    piece, u = locate(curve, day)
-    y, a, b, c = (take(term, piece) for term in curve.cubic)
-    with np.errstate(over="ignore", invalid="ignore"):
-        return or_nan(curve, np.exp(y + u * (a + u * (b + u * c))))
+def level_at(curve: Curve, day: float | np.ndarray) -> np.ndarray:
+    """Read the level on one day, or on one day of each curve, shape (...) [unit of the level]."""
+    days = np.asarray(day, dtype=float)
+    known = days[~np.isnan(days)]
+    if known.size:
+        within(curve, known.max(), known.max())
+        within(curve, known.min(), known.min())
+    log_level = kernel.log_levels(*curve.rows, curve.per_row(days))
+    with np.errstate(over="ignore"):
+        return np.exp(log_level).reshape(curve.shape)[()]
 
 
 def detectable(curve: Curve, day: float) -> np.ndarray:
@@ -142,8 +120,27 @@ def detectable(curve: Curve, day: float) -> np.ndarray:
     Its mean over posterior draws is the probability that the latent level exceeds the limit;
     that a sample would be quantifiable is another number, since assay error comes on top.
     """
-    known = np.where(np.isfinite(curve.limit), 1.0, np.nan)
-    return (level_at(curve, day) > curve.limit) * known * or_nan(curve, np.ones(()))
+    level = level_at(curve, day)
+    unknown = np.isnan(level) | ~np.isfinite(curve.limit)
+    return np.where(unknown, np.nan, level > curve.limit)[()]
+
+
+def quantifiable(curve: Curve, day: float) -> np.ndarray:
+    """Give the probability that a sample of one day reaches the limit, shape (...).
+
+    The assay's error comes on top of the latent level: ``assay_sd`` on the log scale, Normal or
+    Student-t. NaN without a limit or an error.
+    """
+    from scipy import stats
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        distance = np.log(level_at(curve, day) / curve.limit) / curve.assay_sd
+    df = np.asarray(curve.assay_df, dtype=float)
+    heavy = np.isfinite(df)
+    normal = stats.norm.cdf(distance)
+    if not heavy.any():
+        return normal[()]
+    return np.where(heavy, stats.t.cdf(distance, np.where(heavy, df, 1.0)), normal)[()]
 
 
 def loss(curve: Curve, horizon: float | None = None) -> Loss:
@@ -154,46 +151,16 @@ def loss(curve: Curve, horizon: float | None = None) -> Loss:
     curve : Curve
         Latent levels with a positive limit.
     horizon : float, optional
-        Day after which nothing is said; the last day of the curve when left out [day].
+        Day after which nothing is said; that of the curve when left out [day].
 
     Returns
     -------
     Loss
         Day of the crossing and whether it lies beyond the horizon.
     """
-    seen = curve if horizon is None else curve.until(_reached(curve, horizon))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        limit = np.log(np.broadcast_to(curve.limit, seen.log_level.shape[:-1]))
-    unknown = seen.unusable | ~np.isfinite(limit)
-    limit = np.where(unknown, np.inf, limit)[..., None]
-    ends_above = seen.log_level[..., -1] > limit[..., 0]
-    # A piece that begins above, or rises above inside, and ends below holds a last crossing.
-    summit_above = seen.summits[1] > limit
-    falls = (seen.log_level[..., :-1] > limit) | summit_above
-    falls &= seen.log_level[..., 1:] <= limit
-    last = falls.shape[-1] - 1 - falls[..., ::-1].argmax(axis=-1)
-    begin = np.where(take(summit_above, last), take(seen.summits[0], last), 0.0)
-    day = _crossing(seen, last, begin, limit[..., 0])
-    day = np.where(falls.any(axis=-1), day, 0.0)
-    day = np.where(ends_above, seen.day[..., -1], day)
-    return Loss(np.where(unknown, np.nan, day), ends_above & ~unknown)
-
-
-def _reached(curve: Curve, horizon: float) -> float:
-    within(curve, horizon, horizon)
-    return horizon
-
-
-def _crossing(curve: Curve, piece: np.ndarray, begin: np.ndarray, limit: np.ndarray) -> np.ndarray:
-    """Halve a piece that is above the limit at `begin` and not above it at its end."""
-    y, a, b, c = (take(term, piece) for term in curve.cubic)
-    low, high = begin, np.ones_like(begin)
-    with np.errstate(invalid="ignore", over="ignore"):
-        for _ in range(_HALVINGS):
-            middle = (low + high) / 2
-            above = y + middle * (a + middle * (b + middle * c)) > limit
-            low, high = np.where(above, middle, low), np.where(above, high, middle)
-    return take(curve.day, piece) + high * take(np.diff(curve.day), piece)
+    found = curve.crossings if horizon is None else curve.crossings_of(curve.limit, float(horizon))
+    day, censored, _ = found
+    return Loss(day, np.nan_to_num(censored).astype(bool))
 
 
 @register(
@@ -201,75 +168,68 @@ def _crossing(curve: Curve, piece: np.ndarray, begin: np.ndarray, limit: np.ndar
     label="Persistence",
     kind="time",
     cdisc="",
+    sponsor="PERSIST",
+    needs="limit",
     definition=(
         "Day of the last downward crossing of the limit after the peak; 0 if the curve never "
         "exceeds it; the horizon where it still does (persistence definition P5)."
     ),
-    source=_LATENT,
+    source=LATENT,
 )
 def persistence(curve: Curve, horizon: float | None = None) -> np.ndarray:
     """Find the last day above the limit, shape (...) [day]; see `loss` for the censoring."""
-    return loss(curve, horizon).day
+    return loss(curve, horizon).day[()]
 
 
-def find_quantity(name: str) -> Quantity:
-    """Look a quantity up by name, windows and days included.
+def time_above(curve: Curve, limit: float | None = None) -> np.ndarray:
+    """Add up the days on which the level exceeds a limit, until the horizon.
 
     Parameters
     ----------
-    name : str
-        A name of `QUANTITIES`, ``"auc_<first day>_<last day>"``, ``"level_<day>"`` or
-        ``"detectable_<day>"``.
+    curve : Curve
+        Latent levels.
+    limit : float, optional
+        That of the curve when left out [unit of the level].
 
     Returns
     -------
-    Quantity
-        Its ``compute`` takes a `Curve`.
-
-    Examples
-    --------
-    >>> find_quantity("auc_0_28").unit("cells/uL")
-    'cells/uL*day'
+    array, shape (...)
+        Days above the limit [day]; NaN without one.
     """
-    if name in QUANTITIES:
-        return QUANTITIES[name]
-    match = _FAMILY.fullmatch(name)
-    if match is None or (match[1] and int(match[2]) >= int(match[3])):
-        known = ", ".join([*QUANTITIES, "auc_<day>_<day>", "level_<day>", "detectable_<day>"])
-        raise DataError(Fault(f"quantity {name!r}", "is unknown", f"Choose from {known}."))
-    if match[1]:
-        return _area_quantity(name, float(match[2]), float(match[3]))
-    return _day_quantity(name, match[4], float(match[5]))
+    if limit is not None and not 0 < limit < np.inf:
+        raise DataError(Fault("time_above", f"limit {limit:g}", "Give a positive level."))
+    found = curve.crossings if limit is None else curve.crossings_of(limit, curve.end)
+    return found[2][()]
 
 
-def _area_quantity(name: str, start: float, end: float) -> Quantity:
-    return Quantity(
-        name=name,
-        label=f"AUC{start:g}-{end:g}d",
-        kind="area",
-        cdisc="AUCINT",
-        definition=f"Area under the curve from day {start:g} to day {end:g}, linear scale.",
-        source=_LATENT,
-        compute=lambda curve: auc(curve, start, end),
-    )
+def mean_level(curve: Curve) -> np.ndarray:
+    """Average the level from day 0 to the last sample, shape (...) [unit of the level].
+
+    An exposure that a short follow-up does not make smaller by itself.
+    """
+    last = float(curve.last_sample)
+    if not last > 0:
+        return np.full(curve.shape, np.nan)
+    return auc(curve, 0.0, last) / last
 
 
-def _day_quantity(name: str, family: str, day: float) -> Quantity:
-    of_level = Quantity(
-        name=name,
-        label=f"Level on day {day:g}",
-        kind="level",
-        cdisc="",
-        definition=f"Level of the curve on day {day:g}.",
-        source=_LATENT,
-        compute=lambda curve: level_at(curve, day),
-    )
-    if family == "level":
-        return of_level
-    return replace(
-        of_level,
-        label=f"Detectable on day {day:g}",
-        kind="probability",
-        definition=f"Level of the curve on day {day:g} exceeds the limit.",
-        compute=lambda curve: detectable(curve, day),
-    )
+register(
+    QUANTITIES,
+    label="Mean level",
+    kind="level",
+    cdisc="",
+    sponsor="MEANLVL",
+    needs="last_sample",
+    definition="Area from day 0 to the last sample, divided by its day.",
+    source=LATENT,
+    undefined="no sample after day 0",
+)(mean_level)
+register(
+    QUANTITIES,
+    label="Time above the limit",
+    kind="time",
+    cdisc="TAT",
+    needs="limit",
+    definition="Days on which the level of the curve exceeds the limit, until the horizon.",
+    source=LATENT,
+)(time_above)

@@ -1,4 +1,4 @@
-"""One patient's samples of one cell type by one assay, and the rules applied to them."""
+"""One patient's samples of one cell type by one assay."""
 
 from __future__ import annotations
 
@@ -9,46 +9,6 @@ from typing import Any
 import numpy as np
 
 from carkinetics.errors import DataError, Fault
-
-_CHOICES = {
-    "c0": ("zero", "measured"),
-    "interpolation": ("lin_up_log_down", "linear"),
-    "blq": ("default", "zero", "half_lloq", "lloq", "drop"),
-}
-
-
-@dataclass(frozen=True)
-class Rules:
-    """The choices behind every number taken from samples.
-
-    Parameters
-    ----------
-    c0 : {"zero", "measured"}
-        ``"zero"``: the level at day 0 is 0 unless measured. ``"measured"``: nothing is added.
-    interpolation : {"lin_up_log_down", "linear"}
-        Between samples: straight where the level rises or is 0 at either end, exponential where
-        it falls; or straight everywhere.
-    blq : {"default", "zero", "half_lloq", "lloq", "drop"}
-        Samples below the limit. ``"default"``: 0 before the first quantifiable sample, dropped
-        between quantifiable ones, 0 for the first one after the last quantifiable, the rest
-        ignored. Otherwise every one is set to 0, half the limit, the limit, or dropped.
-    """
-
-    c0: str = "zero"
-    interpolation: str = "lin_up_log_down"
-    blq: str = "default"
-
-    def __post_init__(self) -> None:
-        faults = [
-            Fault(f"rule {name}", f"{getattr(self, name)!r} is unknown", f"Choose from {allowed}.")
-            for name, allowed in _CHOICES.items()
-            if getattr(self, name) not in allowed
-        ]
-        if faults:
-            raise DataError(faults)
-
-
-DEFAULT_RULES = Rules()
 
 
 @dataclass(frozen=True)
@@ -129,42 +89,3 @@ class Profile:
             ),
         ]
         return [(what, remedy) for wrong, what, remedy in checks if wrong]
-
-    @property
-    def quantified(self) -> np.ndarray:
-        """Positions of the samples at or above the limit."""
-        return np.flatnonzero(~self.below_lloq)
-
-    @property
-    def missing(self) -> str:
-        """Why the profile has no peak; empty when it has one."""
-        if self.day.size == 0:
-            return "no samples"
-        return "" if self.quantified.size else "all samples below the LLOQ"
-
-    def points(self, rules: Rules) -> tuple[np.ndarray, np.ndarray]:
-        """Turn samples into the points that lines are drawn through.
-
-        Parameters
-        ----------
-        rules : Rules
-            What day 0 and samples below the limit count as.
-
-        Returns
-        -------
-        day, level : array, shape (point,)
-            Days [day] and levels [unit].
-        """
-        below, at = self.below_lloq, np.arange(self.day.size)
-        stand_in = {"half_lloq": self.lloq / 2, "lloq": self.lloq}.get(rules.blq, 0.0)
-        level = np.where(below, stand_in, self.level)
-        kept = np.ones(at.size, bool)
-        if rules.blq == "drop":
-            kept = ~below
-        elif rules.blq == "default" and self.quantified.size:
-            first, last = self.quantified[[0, -1]]
-            kept = ~below | (at < first) | (at == last + 1)
-        day, level = self.day[kept], level[kept]
-        if rules.c0 == "zero" and (day.size == 0 or day[0] > 0):
-            day, level = np.insert(day, 0, 0.0), np.insert(level, 0, 0.0)
-        return day, level

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from carkinetics.nca.table import profiles
+from carkinetics.noncompartmental.select import profiles
 
 if TYPE_CHECKING:
     from carkinetics.cohort import Cohort

@@ -1,0 +1,341 @@
+"""`summarize`: solve the curves of every draw, and take the quantities from them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from carkinetics.errors import DataError, Fault, FitError
+from carkinetics.exposure.nodes import by_peak, exact_curve
+from carkinetics.exposure.result import NEW, TYPICAL, Exposure
+from carkinetics.inference.curves import curves_of
+from carkinetics.inference.draws import SAMPLE, new_patients, population_parameters
+from carkinetics.inference.gate import median_limit
+from carkinetics.quantities import Quantity, auc, days_in, find_quantity, level_at, loss
+from carkinetics.quantities.curve import Curve
+from carkinetics.solve.compiled import compile_system
+
+if TYPE_CHECKING:
+    from carkinetics.inference.result import Fit
+
+DEFAULT = ("cmax", "tmax", "auc_0_28", "persistence")
+AT_DAYS = (28, 90, 180)
+_WINDOW_END = 28.0
+_KEPT = 200  # draws whose levels at the sampled days are kept, for the comparison with samples
+
+
+def summarize(
+    fit: Fit,
+    quantities: Sequence[str] = DEFAULT,
+    *,
+    limit: float | None = None,
+    horizon: float | None = None,
+    at_days: Sequence[int] = AT_DAYS,
+    allow_failed: bool = False,
+    seed: int = 0,
+) -> Exposure:
+    """Compute quantities of the latent curve on every posterior draw.
+
+    Parameters
+    ----------
+    fit : Fit
+        From `fit` or `load_fit`.
+    quantities : sequence of str
+        ``"cmax"``, ``"tmax"``, ``"auc_<day>_<day>"``, ``"persistence"``, ``"level_<day>"``,
+        ``"detectable_<day>"``, ``"quantifiable_<day>"``, ``"time_above"``, ``"doubling_time"``,
+        ``"contraction_half_life"``, ``"terminal_half_life"``, ``"mean_level"``,
+        ``"level_at_total_peak"``, ``"share_at_total_peak"``, ``"share_<day>"``,
+        ``"slope_<day>_<day>"``, ``"auc_to_onset"``, ``"slope_to_onset"``.
+
+    Returns
+    -------
+    Exposure
+        Draws for CD4, CD8 and total (or total alone), per patient and for the population.
+
+    Other Parameters
+    ----------------
+    limit : float, optional
+        Limit of persistence and detection, in the unit of the curves; the median LLOQ of that
+        assay by default. It is applied to each cell type.
+    horizon : float, optional
+        Day at which persistence is censored; the last sample of the cohort by default [day].
+    at_days : sequence of int
+        With persistence, also the probability that the latent level exceeds the limit on these
+        days. That a sample would be quantifiable is another number, ``"quantifiable_<day>"``:
+        assay error comes on top.
+    allow_failed : bool
+        Summarize a fit that fails its checks.
+    seed : int
+        For the new patients of the population.
+
+    Raises
+    ------
+    FitError
+        For a fit that fails its checks.
+    DataError
+        For an unknown quantity, a limit that is not positive, or a horizon before day 1.
+
+    Notes
+    -----
+    Curves are cubics between days, through level and slope of the solver. The days are chosen for
+    each patient so that ln level lies within some 1e-5 of the cubics, by an estimate that
+    ``error_bound`` of the result states; peaks are not limited to these days. Persistence is
+    definition P5: the last downward crossing of the limit, day 0 where it is never exceeded, the
+    horizon where it still is.
+    """
+    if not allow_failed and not (check := fit.check()).passed:
+        raise FitError(f"{check}\n    Pass allow_failed=True to summarize it all the same.")
+    names = _names(quantities, at_days)
+    found = [find_quantity(name) for name in names]
+    last_sample = _last_samples(fit)
+    horizon = float(last_sample.max()) if horizon is None else float(horizon)
+    limit = median_limit(fit.plan) if limit is None else float(limit)
+    _check(limit, horizon)
+    onset = _onsets(fit)
+    task = _Task(
+        fit,
+        found,
+        reach=max(horizon, _WINDOW_END, *last_sample, *onset.dropna(), *_days_of(names)),
+        limit=limit,
+        horizon=horizon,
+        last_sample=last_sample,
+        onset=onset,
+    )
+    patients = task.patients()
+    population = task.population(seed)
+    coords = _coords(fit)
+    return Exposure(
+        data=task.dataset([p.values for p in patients], "patient", coords, list(fit.patients)),
+        population=task.dataset(population, "who", coords, [TYPICAL, NEW]),
+        censored=xr.DataArray(
+            np.stack([p.censored for p in patients]),
+            dims=("patient", "cell_type"),
+            coords={"patient": list(fit.patients), "cell_type": list(fit.cell_types)},
+        )
+        if "persistence" in names
+        else None,
+        last_sample=last_sample,
+        cohort=fit.cohort,
+        limit=limit,
+        horizon=horizon,
+        at_samples={
+            str(name): part.at_samples for name, part in zip(fit.patients, patients, strict=True)
+        },
+        facts=_facts(fit, max(p.error for p in patients), median_limit(fit.plan)),
+    )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What one patient's curves give."""
+
+    values: dict[str, np.ndarray]
+    censored: np.ndarray
+    at_samples: pd.DataFrame
+    error: float
+
+
+@dataclass(frozen=True)
+class _Task:
+    fit: Fit
+    found: Sequence[Quantity]
+    reach: float
+    limit: float
+    horizon: float
+    last_sample: pd.Series
+    onset: pd.Series
+
+    def patients(self) -> list[_Part]:
+        """Solve and measure every patient; two at a time, as the compiled parts hold no lock."""
+        parameters = self.fit.patient_draws()
+        if not self.fit.plan.system.closed_form:
+            compile_system(self.fit.plan.system)  # once, before the threads ask for it
+        with _pool() as pool:
+            jobs = [
+                pool.submit(self._patient, parameters[:, :, i], str(patient))
+                for i, patient in enumerate(self.fit.patients)
+            ]
+            return [job.result() for job in jobs]
+
+    def _patient(self, parameters: np.ndarray, patient: str) -> _Part:
+        curve, error = self._curve(parameters)
+        curve = replace(
+            curve,
+            last_sample=float(self.last_sample[patient]),
+            onset=float(self.onset.get(patient, np.nan)),
+        )
+        values = {q.name: quantity_values(q, curve) for q in self.found}
+        censored = loss(curve).censored.mean(axis=(0, 1))
+        return _Part(values, censored, self._at_samples(curve, patient), error)
+
+    def _curve(
+        self, parameters: np.ndarray, draws: np.ndarray | None = None
+    ) -> tuple[Curve, float]:
+        """Solve the curves of all draws, shape (chain, draw, ...), or of some, (draw, 1, ...)."""
+        plan = self.fit.plan
+        if plan.system.closed_form:
+            curve = curves_of(plan, parameters, self.reach)
+            error = float(curve.error_bound.max())
+        else:
+            curve, error = exact_curve(plan, parameters, self.reach)
+        sd, df = _assay_error(self.fit, draws)
+        known = replace(curve, limit=self.limit, horizon=self.horizon, assay_sd=sd, assay_df=df)
+        return known, error
+
+    def _at_samples(self, curve: Curve, patient: str) -> pd.DataFrame:
+        """Read some draws on the sampled days; columns (what, cell type, day)."""
+        layout = self.fit.plan.layout
+        i = list(layout.patients).index(patient)
+        days = np.unique(layout.days[layout.offsets[i] : layout.offsets[i + 1]])
+        flat = curve.log_level.reshape(-1, *curve.log_level.shape[2:])
+        keep = np.linspace(0, len(flat) - 1, min(_KEPT, len(flat))).astype(int)
+        day = curve.day if curve.day.ndim == 1 else curve.day.reshape(flat.shape)[keep]
+        few = Curve(day, flat[keep], curve.slope.reshape(flat.shape)[keep])
+        columns = {}
+        for at in map(float, days):
+            found = {"level": level_at(few, at), "area": auc(few, 0.0, at)}
+            for what, values in found.items():
+                for k, cell in enumerate(self.fit.cell_types):
+                    columns[what, cell, at] = values[:, k]
+        return pd.DataFrame(columns, index=pd.Index(keep, name="draw"))
+
+    def population(self, seed: int) -> list[dict[str, np.ndarray]]:
+        """Measure the typical patient and a new one per draw; neither has samples or an onset."""
+        posterior = self.fit.data["posterior"].to_dataset()
+        rng = np.random.default_rng([seed, 13])
+        plan = self.fit.plan
+        who = (population_parameters(plan, posterior), new_patients(plan, posterior, rng))
+        return [self._in_groups(parameters) for parameters in who]
+
+    def _in_groups(self, parameters: np.ndarray) -> dict[str, np.ndarray]:
+        """Measure draws group by group: those that peak at about the same time share days."""
+        flat = parameters.reshape(-1, 1, parameters.shape[-1])
+        groups = by_peak(self.fit.plan, flat[:, 0], self.reach)
+        with _pool() as pool:
+            parts = list(pool.map(lambda group: self._group(flat[group], group), groups))
+        shape = (*parameters.shape[:-1], len(self.fit.cell_types))
+        order = np.argsort(np.concatenate(groups))
+        return {
+            q.name: np.concatenate([part[q.name][:, 0] for part in parts])[order].reshape(shape)
+            for q in self.found
+        }
+
+    def _group(self, parameters: np.ndarray, draws: np.ndarray) -> dict[str, np.ndarray]:
+        curve = replace(self._curve(parameters, draws)[0], last_sample=self.horizon)
+        return {q.name: quantity_values(q, curve) for q in self.found}
+
+    def dataset(
+        self,
+        parts: Sequence[Mapping[str, np.ndarray]],
+        dim: str,
+        coords: dict[str, list[object]],
+        labels: list[str],
+    ) -> xr.Dataset:
+        """Stack the values of patients, dims (chain, draw, patient, cell_type)."""
+        unit = self.fit.latent_unit
+        return xr.Dataset(
+            {
+                q.name: (
+                    (*SAMPLE, dim, "cell_type"),
+                    np.stack([part[q.name] for part in parts], axis=2),
+                    {"units": q.unit(unit), "long_name": q.label},
+                )
+                for q in self.found
+            },
+            coords=coords | {dim: labels},
+        )
+
+
+def quantity_values(quantity: Quantity, curve: Curve) -> np.ndarray:
+    """Compute a quantity for every cell type; that of samples is of the total alone."""
+    values = np.asarray(quantity.compute(curve), dtype=float)
+    if quantity.needs == "assay" and values.shape[-1] > 1:
+        # The assay's error is that of the total; the split of it has an error of its own kind.
+        values = np.where(np.arange(values.shape[-1]) == values.shape[-1] - 1, values, np.nan)
+    return values
+
+
+def _pool() -> ThreadPoolExecutor:
+    """Make threads: the compiled parts hold no lock."""
+    return ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1))
+
+
+def _assay_error(fit: Fit, draws: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Give the SD of ln level of the assay in whose unit the curves are, and its tails."""
+    posterior = fit.data["posterior"]
+    name = "sigma_flow" if fit.latent_unit == "cells/uL" else "sigma_qpcr"
+
+    def of_draws(variable: str, otherwise: float) -> np.ndarray:
+        if variable not in posterior:
+            return np.array(otherwise)
+        values = posterior[variable].transpose(*SAMPLE).values[..., None]
+        return values if draws is None else values.reshape(-1, 1, 1)[draws]
+
+    return of_draws(name, np.nan), of_draws("nu_residual", np.inf)
+
+
+def _names(quantities: Sequence[str], at_days: Sequence[int]) -> list[str]:
+    chosen = [quantities] if isinstance(quantities, str) else list(quantities)
+    if not chosen:
+        raise DataError(Fault("summarize", "no quantity", f"Name some of {', '.join(DEFAULT)}."))
+    if "persistence" in chosen:
+        if broken := [day for day in at_days if day != int(day)]:
+            raise DataError(Fault("at_days", f"has {broken[0]:g}", "Give whole days."))
+        chosen += [f"detectable_{int(day)}" for day in at_days]
+    return list(dict.fromkeys(chosen))
+
+
+def _days_of(names: Sequence[str]) -> list[float]:
+    return [day for name in names for day in days_in(name)]
+
+
+def _check(limit: float, horizon: float) -> None:
+    # A cohort without any limit has NaN, which the table explains.
+    if limit <= 0 or np.isinf(limit):
+        raise DataError(Fault("limit", f"is {limit:g}", "Give a positive level."))
+    if not 1 <= horizon < np.inf:
+        raise DataError(Fault("horizon", f"is day {horizon:g}", "Give a day from 1 on."))
+
+
+def _last_samples(fit: Fit) -> pd.Series:
+    layout = fit.plan.layout
+    last = [layout.days[end - 1] for end in layout.offsets[1:]]
+    return pd.Series(last, index=list(layout.patients), name="last_sample", dtype=float)
+
+
+def _onsets(fit: Fit) -> pd.Series:
+    table = fit.cohort.patients
+    if "crs_onset_day" not in table:
+        return pd.Series(dtype=float)
+    return table.set_index("patient")["crs_onset_day"].astype(float)
+
+
+def _coords(fit: Fit) -> dict[str, list[object]]:
+    posterior = fit.data["posterior"]
+    found = {name: list(posterior[name].values) for name in SAMPLE}
+    return found | {"cell_type": list(fit.cell_types)}
+
+
+def _facts(fit: Fit, error: float, default_limit: float) -> dict[str, Any]:
+    """Collect what a number has to be traced to."""
+    settings = fit.settings
+    return {
+        "model": fit.kinetic_model.name,
+        "model_hash": fit.kinetic_model.text_hash,
+        "data_hash": fit.cohort.data_hash,
+        "chains": int(settings["chains"]),
+        "draws": int(settings["draws"]),
+        "seed": int(settings["seed"]),
+        "assays": tuple(settings["assays"]),
+        "versions": dict(settings["versions"]),
+        "tolerance": float(fit.plan.tolerance),
+        "error_bound": error,
+        "default_limit": default_limit,
+    }
