@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from carkinetics.cohort import Cohort
 from carkinetics.errors import DataError, Fault
-from carkinetics.nca import OBSERVED
-from carkinetics.outcomes.association import (
-    OBSERVED_VALUE,
-    POSTERIOR_MEAN,
-    Association,
-    Estimate,
-)
-from carkinetics.outcomes.endpoint import (
-    BINARY,
-    ORDINAL,
-    SURVIVAL,
-    Endpoint,
-    after_landmark,
-    read_endpoint,
-)
-from carkinetics.outcomes.estimates import Pairs, estimates_of
+from carkinetics.noncompartmental import OBSERVED
+from carkinetics.outcomes.adjustment import covariates, few_events
+from carkinetics.outcomes.association import POSTERIOR_MEAN, Association, Estimate
+from carkinetics.outcomes.assumed_power import LEVEL, AssumedPower, assumed_power, is_unsure
+from carkinetics.outcomes.competing import competing
+from carkinetics.outcomes.endpoint import after_landmark, read_endpoint
+from carkinetics.outcomes.estimates import estimates_of
 from carkinetics.outcomes.exposure_values import (
     OBSERVED_ONLY,
     ExposureValues,
@@ -32,21 +23,26 @@ from carkinetics.outcomes.exposure_values import (
     observed_values,
     posterior_values,
 )
+from carkinetics.outcomes.followed import follow
 from carkinetics.outcomes.guards import (
     DEFAULT_WINDOW,
     check_clock,
     check_landmark,
     check_numbers,
+    check_time_dependent,
+    is_before,
     late_peaks,
     order_in_time,
 )
+from carkinetics.outcomes.pairing import counted_by_reason, draws_of, pair_up
+from carkinetics.outcomes.patient_rows import patient_table
+from carkinetics.outcomes.propagated import propagated_estimates
+from carkinetics.outcomes.selection import before_onset, selected
 from carkinetics.quantities import find_quantity
 
 if TYPE_CHECKING:
     from carkinetics.exposure import Exposure
     from carkinetics.inference import Fit
-
-_FEW_PATIENTS = 20
 
 
 def associate(
@@ -59,7 +55,11 @@ def associate(
     probability: float = 0.95,
     landmark: float | None = None,
     window: float = DEFAULT_WINDOW,
+    time_dependent: bool = False,
     allow_after_day_0: bool = False,
+    adjust: Sequence[str] = (),
+    assumed_ratio: float | None = None,
+    propagate: bool = True,
     seed: int = 2026,
 ) -> Association:
     """Relate an exposure to an outcome, with every classical estimator side by side.
@@ -67,14 +67,15 @@ def associate(
     Parameters
     ----------
     source : Fit, Exposure or Cohort
-        A fit or its exposures give two modes, the posterior mean of the log exposure and the
-        observed value; a cohort gives the observed value only.
+        A fit or its exposures give the posterior mean of the log exposure, the observed value and
+        the propagated (cut) posterior; a cohort gives the observed value only.
     exposure : str
-        Name of a quantity, such as ``"cmax"``, ``"auc_0_28"``, ``"tmax"``, ``"persistence"``,
-        ``"detectable_28"``. All but the last go in as natural logs.
+        Name of a quantity, such as ``"cmax"``, ``"auc_0_28"``, ``"tmax"``, ``"level_7"``,
+        ``"persistence"``, ``"detectable_28"``. All but the last go in as natural logs.
     outcome : str
-        ``"ttp"``, ``"pfs"``, ``"os"``, ``"crs_grade"``, ``"iec_hs"`` or any column of the table of
-        patients: true and false is binary, whole numbers up to 10 are grades, others continuous.
+        ``"ttp"``, ``"pfs"``, ``"os"``, ``"dor"`` (duration of response, in responders),
+        ``"crs_grade"``, ``"iec_hs"`` or any column of the table of patients: true and false is
+        binary, whole numbers up to 10 are grades, others continuous.
     cell_type : str
         ``"total"``, ``"CD4"`` or ``"CD8"``.
     assay : str
@@ -86,8 +87,19 @@ def associate(
         clock restarts on it [day].
     window : float
         Day by which peak and Tmax are reached [day].
+    time_dependent : bool
+        Survival only: the exposure so far (highest level, or area) is followed along the clock,
+        so that nobody is credited with the future; from samples.
     allow_after_day_0 : bool
         Go on where the exposure is defined after the clock starts, and say so in the notes.
+    adjust : sequence of str
+        Columns of the table of patients that regressions adjust for. Treatments of toxicity are
+        refused where the outcome is a toxicity.
+    assumed_ratio : float, optional
+        Hazard or odds ratio per doubling at which the power beside a p-value above 0.05 is told;
+        0.6 and 1.7 by default.
+    propagate : bool
+        Also pool the estimates of single draws, where there is a posterior.
     seed : int
         Of permutations, drawn where counting all of them would take too long.
 
@@ -97,46 +109,69 @@ def associate(
         Ratios are told per doubling of exposure (``table(per="ten-fold")`` for ten-fold), with
         p-values from likelihood ratios or permutations, never Wald. Patients without outcome or
         without exposure are left out and counted in the notes; those below the limit of
-        quantification are not. Nothing is adjusted for treatment of toxicity, which is a
-        consequence of it.
+        quantification are not.
 
     Raises
     ------
     DataError
-        If the outcome is unknown, or the exposure is defined after the clock starts.
+        If the outcome is unknown, the exposure is defined after the clock starts, or a covariate
+        cannot be used.
 
     Examples
     --------
     >>> from carkinetics.cohort import synthetic_cohort
     >>> found = associate(synthetic_cohort(), exposure="cmax", outcome="ttp")
-    >>> [f"{e.method}: {e.measure} {e.estimate:.2f}" for e in found.estimates]
+    >>> [f"{e.method}: {e.measure} {e.estimate:.2f}" for e in found.estimates][:1]
     ['Cox (Efron): hazard ratio per doubling 0.60']
     """
-    check_numbers(probability, window, landmark)
+    check_numbers(probability, window, landmark, assumed_ratio)
     label = _label(exposure)
     cohort, exposures = _resolve(source, exposure)
     endpoint = read_endpoint(cohort, outcome)
     check_landmark(endpoint, landmark, cohort.name)
+    check_time_dependent(endpoint, landmark, time_dependent, cohort.name)
     if landmark is not None:
         endpoint = after_landmark(endpoint, landmark)
+    if time_dependent:
+        exposures = None  # the latent exposure so far belongs to the joint model
     notes = check_clock(
         endpoint,
         exposure,
         landmark=landmark,
         window=window,
-        allow_after_day_0=allow_after_day_0,
+        allow_after_day_0=allow_after_day_0 or time_dependent,
         cohort=cohort.name,
     )
+    notes = () if time_dependent else notes
+    adjusted = covariates(cohort, adjust, outcome)
     modes, absent = _modes(cohort, exposures, exposure, cell_type, assay, probability)
     estimates: tuple[Estimate, ...] = ()
-    left_out = _counted(endpoint.left_out)
+    left_out = counted_by_reason(endpoint.left_out)
+    power = None
     for values in modes:
-        pairs, missing = _pair(values, endpoint, probability, seed)
-        estimates += estimates_of(endpoint.kind, pairs)
+        pairs, missing = pair_up(values, endpoint, adjusted, probability, seed)
+        if time_dependent:
+            found, missing = follow(
+                cohort, endpoint, exposure, assay, cell_type, probability, pairs.mode
+            )
+        else:
+            found = estimates_of(endpoint.kind, pairs)
+            notes += few_events(max(e.n_events for e in found), 1 + pairs.adjusted)
+        estimates += found
+        if propagate and values.draws.size and not pairs.adjusted:
+            estimates += propagated_estimates(endpoint.kind, draws_of(values, endpoint, pairs))
+        if power is None and not time_dependent and is_unsure(found):
+            power = assumed_power(endpoint.kind, pairs, assumed_ratio)
         known_day = max(window, landmark or 0.0)
         notes += late_peaks(endpoint, exposure, values.tmax, known_day, _word(values))
-        notes += order_in_time(endpoint, values.tmax, _word(values)) + values.notes
-        left_out += tuple(f"{_word(values)} exposure, {text}" for text in _counted(missing))
+        if not is_before(endpoint, exposure, window):
+            notes += order_in_time(endpoint, values.tmax, _word(values))
+        notes += values.notes
+        left_out += tuple(
+            f"{_word(values)} exposure, {text}" for text in counted_by_reason(missing)
+        )
+    notes += before_onset(endpoint, exposure) + selected(cohort, endpoint)
+    notes += competing(cohort, endpoint)
     posterior = next((v for v in modes if v.mode == POSTERIOR_MEAN), None)
     return Association(
         exposure=exposure,
@@ -147,13 +182,14 @@ def associate(
         unit=modes[0].unit,
         kind=endpoint.kind,
         estimates=estimates,
-        data=_data(modes, endpoint),
-        notes=left_out + notes + absent + _power(endpoint, estimates),
+        data=patient_table(modes, endpoint),
+        notes=left_out + notes + absent + _power_note(power),
         clock=endpoint.clock,
         reliability=np.nan if posterior is None else posterior.reliability,
         shrinkage=np.nan if posterior is None else posterior.shrinkage,
         synthetic=cohort.synthetic,
         cohort=cohort.name,
+        power=power,
     )
 
 
@@ -212,65 +248,6 @@ def _no_observed(cohort: Cohort, exposure: str, cell_type: str, assay: str) -> s
     return ""
 
 
-def _pair(
-    values: ExposureValues, endpoint: Endpoint, probability: float, seed: int
-) -> tuple[Pairs, dict[str, str]]:
-    """Put exposure and outcome of the same patients side by side; name those without exposure."""
-    used = endpoint.used
-    table = values.table.reindex(used.index)
-    known = table["rank"].notna()
-    lacking = table.loc[~known, "reason"].fillna("no levels")
-    missing = {str(patient): str(why) for patient, why in lacking.items()}
-    used, table = used[known], table[known]
-    survival = endpoint.kind == SURVIVAL
-    pairs = Pairs(
-        mode=values.mode,
-        scale=values.scale,
-        x=table["x"].to_numpy(float),
-        rank=table["rank"].to_numpy(float),
-        outcome=used["event" if survival else "outcome"].to_numpy(float),
-        day=used["day"].to_numpy(float) if survival else np.empty(0),
-        probability=probability,
-        seed=seed,
-    )
-    return pairs, missing
-
-
-def _counted(left_out: dict[str, str]) -> tuple[str, ...]:
-    """Say how many patients were left out for each reason, and which."""
-    by_reason: dict[str, list[str]] = {}
-    for patient, reason in left_out.items():
-        by_reason.setdefault(reason, []).append(patient)
-    return tuple(
-        f"{len(patients)} patient(s) left out, {reason}: {', '.join(patients[:5])}"
-        f"{', ...' if len(patients) > 5 else ''}"
-        for reason, patients in by_reason.items()
-    )
-
-
-def _data(modes: list[ExposureValues], endpoint: Endpoint) -> pd.DataFrame:
-    """Collect one row per patient for figures."""
-    everyone = endpoint.values.index
-    for values in modes:
-        everyone = everyone.union(values.table.index)
-    table = endpoint.values.reindex(everyone)
-    columns: dict[str, Any] = {}
-    for values in modes:
-        rows = values.table.reindex(table.index)
-        if values.mode == POSTERIOR_MEAN:
-            columns |= {f"posterior_{end}": rows[end] for end in ("lower", "upper")}
-            columns["posterior_mean"] = rows["value"]
-        if values.mode == OBSERVED_VALUE:
-            columns["observed"] = rows["value"]
-            columns["observed_below_lloq"] = rows["below_lloq"].eq(True)
-    order = ("posterior_mean", "posterior_lower", "posterior_upper", "observed")
-    frame = pd.DataFrame({name: columns.get(name, np.nan) for name in order}, index=table.index)
-    frame["observed_below_lloq"] = columns.get("observed_below_lloq", False)
-    frame = frame.join(table)
-    frame["left_out"] = [endpoint.left_out.get(str(p), "") for p in frame.index]
-    return frame.rename_axis("patient").reset_index()
-
-
 def _word(values: ExposureValues) -> str:
     return "posterior" if values.mode == POSTERIOR_MEAN else "observed"
 
@@ -282,13 +259,8 @@ def _label(exposure: str) -> str:
     return OBSERVED[exposure].label if exposure in OBSERVED_ONLY else find_quantity(exposure).label
 
 
-def _power(endpoint: Endpoint, estimates: tuple[Estimate, ...]) -> tuple[str, ...]:
-    """Say how little a large p-value means in a small trial."""
-    patients = max((e.n for e in estimates), default=0)
-    unsure = any(e.p_value > 0.05 for e in estimates)
-    if endpoint.kind not in (BINARY, ORDINAL) or patients > _FEW_PATIENTS or not unsure:
+def _power_note(power: AssumedPower | None) -> tuple[str, ...]:
+    """Say what a p-value above 0.05 is worth in these patients."""
+    if power is None:
         return ()
-    return (
-        f"with {patients} patients such tests find an association of realistic size in about "
-        "one trial of five: a p-value above 0.05 says little",
-    )
+    return (f"a p-value above {LEVEL:g} is no sign of no association: {power.sentence}",)

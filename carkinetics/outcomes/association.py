@@ -6,12 +6,16 @@ import math
 import textwrap
 from dataclasses import dataclass, field, replace
 from html import escape
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from carkinetics.errors import DataError, Fault
 from carkinetics.outcomes.scales import tenfold_from_doubling
+
+if TYPE_CHECKING:
+    from carkinetics.outcomes.assumed_power import AssumedPower
 
 SYNTHETIC = "SYNTHETIC, not patient data"
 
@@ -132,6 +136,9 @@ class Association:
         Whether the patients are invented.
     cohort : str
         Name of the cohort.
+    power : AssumedPower or None
+        Where the first p-value is above 0.05: how often that test would have found an association
+        of a size stated in advance.
     """
 
     exposure: str
@@ -149,6 +156,7 @@ class Association:
     shrinkage: float = math.nan
     synthetic: bool = False
     cohort: str = ""
+    power: AssumedPower | None = None
 
     def of_mode(self, mode: str) -> tuple[Estimate, ...]:
         """Give the estimates of one mode (see `MODES`)."""

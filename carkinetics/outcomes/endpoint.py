@@ -21,6 +21,8 @@ _CLOCKS = {
     "pfs": ("pfs_day", "pfs_event", "progression-free survival"),
     "os": ("os_day", "died", "overall survival"),
 }
+_DURATION = "dor"  # of response: made from the response and the time to progression
+RESPONDERS = ("CR", "PR")
 _BY_DAY = {day: name for name, (day, *_) in _CLOCKS.items()}
 _LABELS = {"crs_grade": "CRS grade", "icans_grade": "ICANS grade", "iec_hs": "IEC-HS"}
 # Outcome -> column with the day it began.
@@ -73,9 +75,10 @@ def read_endpoint(cohort: Cohort, outcome: str) -> Endpoint:
     cohort : Cohort
         Levels and patients.
     outcome : str
-        ``"ttp"``, ``"pfs"``, ``"os"``, or a column. True and false (or 0 and 1) make a binary
-        outcome, whole numbers from 0 to 10 an ordinal one, other numbers a continuous one; the
-        whole numbers 0 to 5 stay grades when a missing one has turned them into fractions.
+        ``"ttp"``, ``"pfs"``, ``"os"``, ``"dor"`` (duration of response), or a column. True and
+        false (or 0 and 1) make a binary outcome, whole numbers from 0 to 10 an ordinal one, other
+        numbers a continuous one; the whole numbers 0 to 5 stay grades when a missing one has
+        turned them into fractions.
         Columns that end in ``_grade`` are always ordinal.
 
     Returns
@@ -86,6 +89,8 @@ def read_endpoint(cohort: Cohort, outcome: str) -> Endpoint:
     table = cohort.patients.set_index("patient").drop(columns="synthetic", errors="ignore")
     if outcome in _CLOCKS:
         return _survival(cohort, table, outcome)
+    if outcome == _DURATION:
+        return _duration(cohort, table)
     if outcome not in table.columns or outcome in _BY_DAY:
         raise DataError(_unknown(cohort, table, outcome))
     kind, values = _kind_and_values(cohort, outcome, table[outcome])
@@ -114,6 +119,29 @@ def _survival(cohort: Cohort, table: pd.DataFrame, outcome: str) -> Endpoint:
     missing = values.isna().any(axis=1)
     left_out = {str(p): f"no {day} or {event}" for p in values.index[missing]}
     return Endpoint(outcome, label, SURVIVAL, values, left_out, clock="from infusion")
+
+
+def _duration(cohort: Cohort, table: pd.DataFrame) -> Endpoint:
+    """Take the duration of response: responders only, from the day of response if it is known."""
+    absent = [c for c in ("response", "ttp_day", "progressed") if c not in table.columns]
+    if absent:
+        what = f"dor needs the column(s) {', '.join(absent)} in the table of patients"
+        raise DataError(Fault(f"cohort {cohort.name}", what, "Add them."))
+    origin = table["response_day"].astype(float) if "response_day" in table.columns else 0.0
+    values = pd.DataFrame(
+        {"day": table["ttp_day"].astype(float) - origin,
+         "event": table["progressed"].astype("boolean")}
+    )  # fmt: skip
+    responded = table["response"].isin(RESPONDERS)
+    left_out = {str(p): "no response (CR or PR)" for p in table.index[~responded.fillna(False)]}
+    unknown = values.isna().any(axis=1) | (values["day"] < 0).fillna(False)
+    left_out |= {
+        str(p): "no day of response, ttp_day or progressed"
+        for p in table.index[unknown] if str(p) not in left_out
+    }  # fmt: skip
+    clock = "from response" if "response_day" in table.columns else "from infusion"
+    label = "duration of response"
+    return Endpoint(_DURATION, label, SURVIVAL, values, left_out, clock=clock)
 
 
 def _kind_and_values(cohort: Cohort, outcome: str, column: pd.Series) -> tuple[str, pd.Series]:
@@ -151,7 +179,7 @@ def _unknown(cohort: Cohort, table: pd.DataFrame, outcome: str) -> Fault:
     else:
         close = difflib.get_close_matches(outcome, [*_CLOCKS, *table.columns], n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-    known = ", ".join([*_CLOCKS, *table.columns])
+    known = ", ".join([*_CLOCKS, _DURATION, *table.columns])
     what = f"no outcome {outcome!r}{hint}"
     return Fault(f"cohort {cohort.name}", what, f"Choose from {known}.", section=outcome)
 

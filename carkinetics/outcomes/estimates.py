@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,53 +18,26 @@ from carkinetics.outcomes.binary import (
 )
 from carkinetics.outcomes.endpoint import BINARY, CONTINUOUS, ORDINAL, SURVIVAL
 from carkinetics.outcomes.exposure_values import LINEAR
+from carkinetics.outcomes.halves import compare_halves
 from carkinetics.outcomes.hazards import cox
 from carkinetics.outcomes.ordinal import proportional_odds
+from carkinetics.outcomes.pairs import Pairs
 from carkinetics.outcomes.penalized import firth_cox, firth_logistic
-from carkinetics.outcomes.permutation import RankTest
+from carkinetics.outcomes.permutation import DRAWN, RankTest
 from carkinetics.outcomes.regression import Regression
 from carkinetics.outcomes.scales import ratio_per_doubling
 from carkinetics.outcomes.separation import is_separated
-from carkinetics.outcomes.trend import jonckheere_terpstra, kendall, spearman
+from carkinetics.outcomes.trend import (
+    jonckheere_terpstra,
+    kendall,
+    permuted_score,
+    spearman,
+)
 
 Array = NDArray[np.float64]
 
 _FEW_EVENTS = 10
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Exposure and outcome of the patients of one analysis.
-
-    Parameters
-    ----------
-    mode, scale : str
-        Of the exposure (see `ExposureValues`).
-    x, rank : array, shape (patient,)
-        Exposure for regressions (NaN = left out of them) and for rank tests.
-    outcome : array, shape (patient,)
-        Grade, number, or 0 and 1; for survival whether the event happened.
-    day : array, shape (patient,)
-        Day of event or censoring [day]; empty without survival.
-    probability : float
-        Coverage of intervals.
-    seed : int
-        Of drawn permutations.
-    """
-
-    mode: str
-    scale: str
-    x: Array
-    rank: Array
-    outcome: Array
-    day: Array
-    probability: float
-    seed: int
-
-    @property
-    def regressed(self) -> NDArray[np.bool_]:
-        """Which patients regressions use."""
-        return np.isfinite(self.x)
+_FEW_PATIENTS = 40  # below, the likelihood ratio of a proportional-odds model is liberal
 
 
 def estimates_of(kind: str, pairs: Pairs) -> tuple[Estimate, ...]:
@@ -74,18 +47,16 @@ def estimates_of(kind: str, pairs: Pairs) -> tuple[Estimate, ...]:
 
 def _survival(pairs: Pairs) -> tuple[Estimate, ...]:
     keep = pairs.regressed
-    day, event, x = pairs.day[keep], pairs.outcome[keep], pairs.x[keep]
+    day, event, x = pairs.day[keep], pairs.outcome[keep], pairs.matrix
     fitted = cox(day, event, x, probability=pairs.probability)
-    found = [
-        _ratio(pairs, fitted, "Cox (Efron)", "hazard ratio", "profile likelihood"),
-    ]
+    found = [_ratio(pairs, fitted, "Cox (Efron)", "hazard ratio", "profile likelihood")]
     few = 0 < fitted.n_events < _FEW_EVENTS
-    if few or "monotone" in fitted.reason:
+    if (few or "monotone" in fitted.reason) and not pairs.adjusted:
         firth = firth_cox(day, event, x, probability=pairs.probability)
         why = "fewer than 10 events" if few else "monotone likelihood"
         kind = "penalized profile likelihood"
         found.append(_ratio(pairs, firth, "Firth-Cox", "hazard ratio", kind, why))
-    return tuple(found)
+    return (*found, *compare_halves(pairs))
 
 
 def _binary(pairs: Pairs) -> tuple[Estimate, ...]:
@@ -95,7 +66,7 @@ def _binary(pairs: Pairs) -> tuple[Estimate, ...]:
     shift = hodges_lehmann(pairs.rank, event, probability=pairs.probability)
     area = auroc(pairs.rank, event, probability=pairs.probability)
     keep = pairs.regressed
-    firth = firth_logistic(pairs.x[keep], event[keep], probability=pairs.probability)
+    firth = firth_logistic(pairs.matrix, event[keep], probability=pairs.probability)
     separated = is_separated(pairs.x[keep], event[keep])
     why = "exposure separates the groups (maximum likelihood would be infinite)" * separated
     return (
@@ -134,13 +105,20 @@ def _shift(pairs: Pairs, ranks: RankTest, shift: Interval, n: int, n_events: int
 
 def _ordinal(pairs: Pairs) -> tuple[Estimate, ...]:
     keep = pairs.regressed
-    odds = proportional_odds(pairs.x[keep], pairs.outcome[keep], probability=pairs.probability)
+    odds = proportional_odds(pairs.matrix, pairs.outcome[keep], probability=pairs.probability)
+    ratio = _ratio(
+        pairs, odds, "proportional odds", "odds ratio of a higher grade", "profile likelihood"
+    )
+    if not ratio.missing and ratio.n < _FEW_PATIENTS and not pairs.adjusted:
+        p = permuted_score(pairs.x[keep], pairs.outcome[keep], seed=pairs.seed)
+        ratio = replace(
+            ratio, p_value=p, p_kind=f"score, {DRAWN}", p_asymptotic=ratio.p_value,
+            asymptotic_kind="likelihood ratio",
+        )  # fmt: skip
     trend = jonckheere_terpstra(pairs.rank, pairs.outcome, seed=pairs.seed)
     measure = "chance of higher exposure at higher grade"
     return (
-        _ratio(
-            pairs, odds, "proportional odds", "odds ratio of a higher grade", "profile likelihood"
-        ),
+        ratio,
         _rank(pairs, trend, "Jonckheere-Terpstra", measure, "J"),
         *_correlations(pairs),
     )
@@ -176,6 +154,8 @@ def _ratio(
         linear = pairs.scale == LINEAR
         estimate, lower, upper = np.exp(numbers) if linear else ratio_per_doubling(numbers)
     missing = bool(fitted.reason)
+    if pairs.adjusted:
+        method = f"{method}, adjusted"
     ratio = "penalized likelihood ratio" if "penalized" in interval else "likelihood ratio"
     return Estimate(
         mode=pairs.mode,

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from carkinetics.errors import DataError, Fault
-from carkinetics.nca import OBSERVED, observed_quantities
+from carkinetics.noncompartmental import find_observed, observed_quantities
 from carkinetics.outcomes.association import OBSERVED_VALUE, POSTERIOR_MEAN
+from carkinetics.outcomes.observed_level import ON_A_DAY, observed_level
 
 if TYPE_CHECKING:
     from carkinetics.cohort import Cohort
@@ -46,6 +47,9 @@ class ExposureValues:
         What to know about the values.
     reliability, shrinkage : float
         Of posterior means; NaN otherwise.
+    draws : array, shape (patient, draw)
+        Posterior draws of what regressions use (NaN where a draw has no log), in the order of
+        ``table``; empty otherwise.
     """
 
     mode: str
@@ -56,11 +60,16 @@ class ExposureValues:
     notes: tuple[str, ...] = ()
     reliability: float = np.nan
     shrinkage: float = np.nan
+    draws: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
 
 
 def has_observed(exposure: str) -> bool:
     """Tell whether an exposure can be read off samples."""
-    return exposure in OBSERVED or _AREA.fullmatch(exposure) is not None
+    try:
+        find_observed(exposure)
+    except DataError:
+        return False
+    return True
 
 
 def observed_values(cohort: Cohort, exposure: str, assay: str, cell_type: str) -> ExposureValues:
@@ -80,20 +89,27 @@ def observed_values(cohort: Cohort, exposure: str, assay: str, cell_type: str) -
         that. Regressions use the highest value such a patient can have, the limit (for an area:
         the limit times the length of the window); the notes count them.
     """
-    names = tuple(dict.fromkeys((exposure, "cmax", "tmax")))
+    day = ON_A_DAY.fullmatch(exposure)
+    names = tuple(dict.fromkeys((*(() if day else (exposure,)), "cmax", "tmax")))
     found = observed_quantities(cohort, assay, cell_type, names).set_index("patient")
-    value, reason = (
-        found[f"observed_{exposure}"].astype(float),
-        found[f"observed_{exposure}_reason"],
-    )
-    limit = found["observed_cmax_below"].astype(float)
-    bound = _bound(exposure, limit)
-    below = limit.notna() & bound.notna()
+    if day:
+        level = observed_level(cohort, float(day[1]), assay, cell_type)
+        value, reason, bound = level["value"], level["reason"], level["below"]
+        below = bound.notna()
+    else:
+        value = found[f"observed_{exposure}"].astype(float)
+        reason = found[f"observed_{exposure}_reason"]
+        limit = found["observed_cmax_below"].astype(float)
+        bound = _bound(exposure, limit)
+        below = limit.notna() & bound.notna()
     with np.errstate(divide="ignore"):
         logs = np.log(value.where(value > 0))
     x = logs.mask(below, np.log(bound))
     rank = logs.mask(below, -np.inf)
     no_log = value.notna() & (value <= 0) & ~below
+    linear = exposure.startswith("detectable")
+    if linear:  # yes and no
+        x, rank, no_log = value, value, pd.Series(False, index=value.index)
     reason = reason.astype(str).mask(no_log, "not above 0").where(rank.isna(), "")
     table = pd.DataFrame(
         {
@@ -108,9 +124,9 @@ def observed_values(cohort: Cohort, exposure: str, assay: str, cell_type: str) -
     )
     tmax = found["observed_tmax"].astype(float)
     unit = _unit_of(exposure, str(found["unit"].iloc[0]))
-    return ExposureValues(
-        OBSERVED_VALUE, table, LOG, unit, tmax, _observed_notes(exposure, assay, below)
-    )
+    scale = LINEAR if linear else LOG
+    notes = _observed_notes(exposure, assay, below)
+    return ExposureValues(OBSERVED_VALUE, table, scale, unit, tmax, notes)
 
 
 def _bound(exposure: str, limit: pd.Series) -> pd.Series:
@@ -124,7 +140,9 @@ def _bound(exposure: str, limit: pd.Series) -> pd.Series:
 def _unit_of(exposure: str, level_unit: str) -> str:
     if _AREA.fullmatch(exposure):
         return f"{level_unit}*day"
-    return OBSERVED[exposure].unit(level_unit)
+    if ON_A_DAY.fullmatch(exposure):
+        return level_unit
+    return find_observed(exposure).unit(level_unit)
 
 
 def _observed_notes(exposure: str, assay: str, below: pd.Series) -> tuple[str, ...]:
@@ -207,6 +225,7 @@ def posterior_values(
         notes,
         reliability,
         shrinkage,
+        np.where(usable, shown, np.nan),
     )
 
 

@@ -134,16 +134,20 @@ def _remedy(settled: float, landmark: float | None) -> str:
         return "Choose an exposure that is known at the landmark, or pass allow_after_day_0=True."
     return (
         f"Pass landmark={day:g} (patients with an event by then are left out, the clock "
-        "restarts), or allow_after_day_0=True if you accept the bias."
+        "restarts), time_dependent=True for the exposure so far (peak and area), or "
+        "allow_after_day_0=True if you accept the bias."
     )
 
 
-def check_numbers(probability: float, window: float, landmark: float | None) -> None:
+def check_numbers(
+    probability: float, window: float, landmark: float | None, ratio: float | None = None
+) -> None:
     """Refuse numbers that mean nothing, all at once."""
     checks = (
         ("probability", probability, 0.0, 1.0, "Give a number between 0 and 1, such as 0.95."),
         ("window", window, 0.0, math.inf, "Give a day after 0, such as 28."),
         ("landmark", landmark, 0.0, math.inf, "Give a day after 0, such as 28."),
+        ("assumed_ratio", ratio, 0.0, math.inf, "Give a ratio per doubling, such as 0.6."),
     )
     faults = [
         Fault("associate", f"{name} is {value!r}", remedy, section=name)
@@ -161,6 +165,25 @@ def check_landmark(endpoint: Endpoint, landmark: float | None, cohort: str) -> N
     what = "a landmark belongs to a survival outcome (ttp, pfs, os)"
     where = f"cohort {cohort}, {endpoint.name}"
     raise DataError(Fault(where, what, "Leave landmark out.", section="landmark"))
+
+
+def check_time_dependent(
+    endpoint: Endpoint, landmark: float | None, wanted: bool, cohort: str
+) -> None:
+    """Refuse an exposure that follows the clock where there is no clock, or a later one."""
+    if not wanted or (endpoint.clock == "from infusion" and landmark is None):
+        return
+    what = "an exposure so far belongs to a survival outcome on the clock from infusion"
+    remedy = "Leave time_dependent (or the landmark) out, or choose ttp, pfs or os."
+    where = f"cohort {cohort}, {endpoint.name}"
+    raise DataError(Fault(where, what, remedy, section="time_dependent"))
+
+
+def is_before(endpoint: Endpoint, exposure: str, window: float) -> bool:
+    """Tell whether an exposure is settled before most onsets of an outcome."""
+    if exposure.endswith("_to_onset"):
+        return True
+    return known_by(exposure, window) < float(endpoint.onset.median())
 
 
 def order_in_time(endpoint: Endpoint, tmax: pd.Series, source: str) -> tuple[str, ...]:

@@ -68,7 +68,9 @@ def cox(
         if not columns:
             return partial_likelihood(risk, event, offset, 1.0)[0]
         near = np.asarray(fitted.params)[columns]
-        return float(model(columns, offset).fit(start_params=near, disp=0).llf)
+        with np.errstate(all="ignore"):  # a search for limits may try values without a likelihood
+            value = float(model(columns, offset).fit(start_params=near, disp=0).llf)
+        return value if np.isfinite(value) else -np.inf
 
     start = _start(risk, event, centered)
     fitted = model(list(range(matrix.shape[1]))).fit(start_params=start, disp=0)
@@ -109,7 +111,7 @@ def _start(risk: Array, event: NDArray[np.bool_], x: Array) -> Array:
     return np.array([found.x])
 
 
-def no_hazards(time: Array, event: Array, matrix: Array, monotone: bool = True) -> str:
+def no_hazards(time: Array, event: NDArray[Any], matrix: Array, monotone: bool = True) -> str:
     """Say why a proportional-hazards model cannot be fitted; empty when it can."""
     if not event.any():
         return f"there is no event among {time.size} patients"

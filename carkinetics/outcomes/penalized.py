@@ -90,6 +90,86 @@ def firth_logistic(x: ArrayLike, event: ArrayLike, *, probability: float = 0.95)
     )
 
 
+def firth_slope(x: ArrayLike, event: ArrayLike) -> tuple[float, float]:
+    """Give coefficient and variance of `firth_logistic` of one covariate, without its interval.
+
+    Parameters
+    ----------
+    x, event : array_like, shape (patient,)
+        As for `firth_logistic`.
+
+    Returns
+    -------
+    coefficient, variance : float
+        NaN where there is no estimate.
+    """
+    x, event = np.asarray(x, dtype=float), np.asarray(event, dtype=bool)
+    if one_sided_outcome(event) or np.ptp(x) == 0:
+        return np.nan, np.nan
+    spread = float(x.std())
+    scaled = np.column_stack([(x - x.mean()) / spread, np.ones(x.size)])
+    start = np.array([0.0, special.logit(event.mean())])
+    beta, _ = _maximum(_penalized_logistic(scaled, event), start, None)
+    return float(beta[0]) / spread, float(_standard_errors(scaled, beta)[0] / spread) ** 2
+
+
+def firth_logistic_p(x: ArrayLike, event: ArrayLike) -> float:
+    """Give the p-value of `firth_logistic` of one covariate, alone.
+
+    Parameters
+    ----------
+    x, event : array_like, shape (patient,)
+        As for `firth_logistic`.
+
+    Returns
+    -------
+    float
+        NaN where there is no estimate.
+    """
+    x, event = np.asarray(x, dtype=float), np.asarray(event, dtype=bool)
+    if one_sided_outcome(event) or np.ptp(x) == 0:
+        return np.nan
+    penalized = _penalized_logistic(
+        np.column_stack([(x - x.mean()) / x.std(), np.ones(x.size)]), event
+    )
+    start = np.array([0.0, special.logit(event.mean())])
+    top, null = (_maximum(penalized, start, held)[1] for held in (None, 0))
+    return likelihood_ratio_p(top, null)
+
+
+def firth_cox_p(x: ArrayLike, time: ArrayLike, event: ArrayLike) -> float:
+    """Give the p-value of `firth_cox`, alone.
+
+    Parameters
+    ----------
+    x, time, event : array_like, shape (patient,)
+        As for `firth_cox`.
+
+    Returns
+    -------
+    float
+        NaN where there is no estimate.
+    """
+    x, time = np.asarray(x, dtype=float), np.asarray(time, dtype=float)
+    event = np.asarray(event, dtype=bool)
+    if no_hazards(time, event, x[:, None], monotone=False):
+        return np.nan
+    penalized = _penalized_cox((x - x.mean()) / x.std(), time, event)
+    found = optimize.minimize_scalar(lambda value: -penalized(value), bracket=(-0.5, 0.5))
+    return likelihood_ratio_p(-float(found.fun), penalized(0.0))
+
+
+def _penalized_cox(x: Array, time: Array, event: NDArray[np.bool_]) -> Callable[[float], float]:
+    """Give the function that computes the penalized log partial likelihood."""
+    risk = risk_sets(time, event, ties="breslow")
+
+    def penalized(coefficient: float) -> float:
+        loglik, information = partial_likelihood(risk, event, x, coefficient)
+        return loglik + 0.5 * np.log(information) if information > 0 else -np.inf
+
+    return penalized
+
+
 def _standard_errors(x: Array, beta: Array) -> Array:
     """Give standard errors from the data augmented by the penalty, as in the R package logistf."""
     share = special.expit(x @ beta)
@@ -181,14 +261,10 @@ def firth_cox(
     spread = matrix[:, 0].std()
     scaled = (matrix[:, 0] - matrix[:, 0].mean()) / spread
 
-    risk = risk_sets(time, event, ties="breslow")
-
-    def penalized(coefficient: float) -> float:
-        loglik, information = partial_likelihood(risk, event, scaled, coefficient)
-        return loglik + 0.5 * np.log(information) if information > 0 else -np.inf
-
+    penalized = _penalized_cox(scaled, time, event)
     found = optimize.minimize_scalar(lambda value: -penalized(value), bracket=(-0.5, 0.5))
     estimate, loglik = float(found.x), -float(found.fun)
+    risk = risk_sets(time, event, ties="breslow")
     se = partial_likelihood(risk, event, scaled, estimate)[1] ** -0.5
     lower, upper = profile_interval(penalized, estimate, loglik, se, probability)
     return Regression(

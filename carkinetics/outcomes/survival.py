@@ -15,7 +15,7 @@ from carkinetics.errors import DataError, Fault
 Array = NDArray[np.float64]
 
 # Name of the interval's scale: transform, its inverse, its derivative.
-_TRANSFORMS: dict[str, tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]] = {
+TRANSFORMS: dict[str, tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]] = {
     "log-log": (
         lambda s: np.log(-np.log(s)),
         lambda g: np.exp(-np.exp(g)),
@@ -105,9 +105,9 @@ def kaplan_meier(
     ----------
     Brookmeyer and Crowley 1982, doi 10.2307/2530286.
     """
-    if transform not in _TRANSFORMS:
+    if transform not in TRANSFORMS:
         what = f"transform {transform!r} is unknown"
-        raise DataError(Fault("kaplan_meier", what, f"Choose from {', '.join(_TRANSFORMS)}."))
+        raise DataError(Fault("kaplan_meier", what, f"Choose from {', '.join(TRANSFORMS)}."))
     time, event = np.asarray(time, dtype=float), np.asarray(event, dtype=bool)
     if time.size == 0:
         raise DataError(Fault("kaplan_meier", "there are no patients"))
@@ -140,7 +140,7 @@ def _limits(
     survival: Array, events: Array, at_risk: Array, transform: str, probability: float
 ) -> tuple[Array, Array]:
     """Give pointwise limits from Greenwood's variance on the scale named."""
-    forward, back, slope = _TRANSFORMS[transform]
+    forward, back, slope = TRANSFORMS[transform]
     inside = (survival > 0) & (survival < 1)
     lower, upper = np.full(survival.size, np.nan), np.full(survival.size, np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
