@@ -1,19 +1,38 @@
 """Figures: one file per picture, each a function that returns a `Picture` and shows nothing."""
 
+from carkinetics.plotting.antigen import plot_antigen
 from carkinetics.plotting.association import plot_association
+from carkinetics.plotting.cd8_share import plot_cd8_share
 from carkinetics.plotting.exposure import plot_exposure
+from carkinetics.plotting.incidence import plot_incidence
 from carkinetics.plotting.levels import plot_levels
+from carkinetics.plotting.patient_flow import plot_patient_flow
+from carkinetics.plotting.persistence import plot_persistence
 from carkinetics.plotting.profile import plot_profile
 from carkinetics.plotting.progression import plot_peak_by_progression
+from carkinetics.plotting.screen import plot_screen
+from carkinetics.plotting.shares import plot_response, plot_toxicity
 from carkinetics.plotting.style import Picture
 from carkinetics.plotting.subset_peak import plot_cd4_cd8_at_peak
+from carkinetics.plotting.survival import plot_survival
+from carkinetics.plotting.swimmer import plot_swimmer
 
 __all__ = [
     "Picture",
+    "plot_antigen",
     "plot_association",
     "plot_cd4_cd8_at_peak",
+    "plot_cd8_share",
     "plot_exposure",
+    "plot_incidence",
     "plot_levels",
+    "plot_patient_flow",
     "plot_peak_by_progression",
+    "plot_persistence",
     "plot_profile",
+    "plot_response",
+    "plot_screen",
+    "plot_survival",
+    "plot_swimmer",
+    "plot_toxicity",
 ]

@@ -41,6 +41,7 @@ _CURVE_LABELS = {
     "ttp": "Share without progression",
     "pfs": "Share alive without progression",
     "os": "Share alive",
+    "dor": "Share still in response",
 }
 
 
@@ -317,6 +318,9 @@ def _words(association: Association, left_out: int, notes: bool) -> list[str]:
             if (e.method, e.measure) == (method, measure)
         ]
         lines.append(f"{method}, {measure}: {'; '.join(parts)}.")
+    if association.power is not None:
+        sentence = association.power.sentence
+        lines.append(f"{sentence[0].upper()}{sentence[1:]}.")
     if left_out:
         lines.append(f"{left_out} patient(s) without exposure or outcome left out.")
     if notes:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from carkinetics.errors import DataError, Fault
-from carkinetics.nca import Profile, profiles, visit_quantiles
+from carkinetics.noncompartmental import Profile, profiles, visit_quantiles
 from carkinetics.plotting.style import (
     COLORS,
     MUTED,

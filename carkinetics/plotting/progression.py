@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from carkinetics.errors import DataError, Fault
-from carkinetics.nca import observed_quantities
+from carkinetics.noncompartmental import observed_quantities
 from carkinetics.outcomes.binary import mann_whitney
 from carkinetics.plotting.style import (
     COLORS,

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import stats
 
 from carkinetics.errors import DataError, Fault
-from carkinetics.nca import subset_at_peak
+from carkinetics.noncompartmental import subset_at_peak
 from carkinetics.plotting.style import (
     COLORS,
     MUTED,

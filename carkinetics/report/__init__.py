@@ -1,5 +1,6 @@
-"""The report: one page of HTML that stands on its own, for screen, phone and paper."""
+"""The reports: pages of HTML that stand on their own, for screen, phone and paper."""
 
+from carkinetics.report.trial_page import trial_report
 from carkinetics.report.write import write_report
 
-__all__ = ["write_report"]
+__all__ = ["trial_report", "write_report"]

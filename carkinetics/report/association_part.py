@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 _MODES = {POSTERIOR_MEAN: "posterior mean", OBSERVED_VALUE: "observed"}
 _LABELS = {"ttp": "time to progression", "crs_grade": "CRS grade", "iec_hs": "IEC-HS",
-           "pfs": "progression-free survival", "os": "overall survival"}  # fmt: skip
+           "pfs": "progression-free survival", "os": "overall survival",
+           "dor": "duration of response"}  # fmt: skip
 
 
 def association_section(
@@ -55,11 +56,27 @@ def _declared(family: Family) -> str:
     outcomes = ", ".join(dict.fromkeys(_LABELS.get(p.outcome, p.outcome) for p in family.pairs))
     return (
         f"The declared family: {exposures} ({family.cell_type} CAR+ T cells), each with "
-        f"{outcomes}; each exposure taken as the posterior mean of its log and as observed "
-        f"({family.assay}). {RULE} Holm's adjustment is over all {family.n_tests} tests. "
-        "Both ways of taking the exposure ask the same question, so that this is stricter than "
-        "needed. Nothing was selected: all of the family is shown."
+        f"{outcomes}; each exposure taken {_taken(family)}. {RULE} Holm's adjustment is "
+        f"over all {family.n_tests} tests. "
+        f"{_STRICT if _has_posterior(family) else ''}Nothing was selected: all of the family is "
+        "shown."
     )
+
+
+_STRICT = (
+    "Both ways of taking the exposure ask the same question, so that this is stricter than needed. "
+)
+
+
+def _has_posterior(family: Family) -> bool:
+    return any(a.of_mode(POSTERIOR_MEAN) for _, a in family.made)
+
+
+def _taken(family: Family) -> str:
+    observed = f"as observed ({family.assay})"
+    if not _has_posterior(family):
+        return observed
+    return f"as the posterior mean of its log and {observed}"
 
 
 def _exposure(pair: Pair) -> str:

@@ -11,6 +11,7 @@ from carkinetics.report.family import COLUMNS, Family, has_outcome
 from carkinetics.report.parts import Section, Terms
 
 if TYPE_CHECKING:
+    from carkinetics.cohort import Cohort
     from carkinetics.exposure import Exposure
     from carkinetics.inference import Fit
 
@@ -62,11 +63,11 @@ def footer(
     energy, failed = divergences(fit.data["sample_stats"].to_dataset())
     return (
         ("Patients (N)", f"{len(fit.patients)} fitted of {fit.cohort.n_patients}"),
-        ("Events", _events(fit)),
+        ("Events", events_line(fit.cohort)),
         (f"Reliability (lambda), {family.cell_type}", reliability),
         (f"Shrinkage, {family.cell_type}", shrinkage),
         ("BLQ", f"{blq_line(fit)}; likelihood of censored samples (M3)"),
-        ("Clock", _clock(family)),
+        ("Clock", clock_line(family)),
         (
             "Censoring rule",
             "as coded in the table of patients: without the event, a patient is censored on the "
@@ -89,22 +90,24 @@ def footer(
     )
 
 
-def _events(fit: Fit) -> str:
-    table, parts = fit.cohort.patients, []
+def events_line(cohort: Cohort) -> str:
+    """Count the events of every outcome on one line."""
+    table, parts = cohort.patients, []
     for name, (days, event) in COLUMNS.items():
-        if has_outcome(fit.cohort, name):
+        if has_outcome(cohort, name):
             known = table[[days, event]].dropna()
             parts.append(f"{name.upper()} {int(known[event].astype(bool).sum())} of {len(known)}")
-    if has_outcome(fit.cohort, "crs_grade"):
+    if has_outcome(cohort, "crs_grade"):
         grades = table["crs_grade"].dropna()
         parts.append(f"CRS {int((grades > 0).sum())} of {len(grades)}")
-    if has_outcome(fit.cohort, "iec_hs"):
+    if has_outcome(cohort, "iec_hs"):
         said = table["iec_hs"].dropna().astype(bool)
         parts.append(f"IEC-HS {int(said.sum())} of {len(said)}")
     return "; ".join(parts) or "no outcomes in the table of patients"
 
 
-def _clock(family: Family) -> str:
+def clock_line(family: Family) -> str:
+    """Name the clock of every association in time on one line."""
     clocks = [
         f"{association.exposure_label} and {association.outcome_label} {association.clock}"
         for _, association in family.made

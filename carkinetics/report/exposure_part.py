@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from carkinetics.exposure import NEW, TYPICAL
-from carkinetics.nca import observed_quantities
+from carkinetics.noncompartmental import observed_quantities
 from carkinetics.outcomes.exposure_values import posterior_values
 from carkinetics.quantities import find_quantity
 from carkinetics.report.numbers import (

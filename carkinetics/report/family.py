@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from carkinetics.cohort import Cohort
 from carkinetics.errors import DataError
 from carkinetics.outcomes import Association, Estimate, associate, holm
 from carkinetics.outcomes.association import MODES
 from carkinetics.report.parts import reason_of
 
 if TYPE_CHECKING:
-    from carkinetics.cohort import Cohort
     from carkinetics.exposure import Exposure
 
 EXPOSURES = ("cmax", "auc_0_28")
@@ -24,6 +24,9 @@ COLUMNS = {
     "pfs": ("pfs_day", "pfs_event"),
     "os": ("os_day", "died"),
 }
+
+# Duration of response is made from these.
+_DURATION = {"dor": ("response", "ttp_day", "progressed")}
 
 # The one test of each kind of outcome that counts in the family; the first that was made.
 PRIMARY = {
@@ -114,7 +117,7 @@ class Family:
 
 def has_outcome(cohort: Cohort, outcome: str) -> bool:
     """Tell whether a cohort has any value of an outcome."""
-    columns = COLUMNS.get(outcome, (outcome,))
+    columns = (COLUMNS | _DURATION).get(outcome, (outcome,))
     table = cohort.patients
     if not set(columns) <= set(table.columns):
         return False
@@ -122,7 +125,7 @@ def has_outcome(cohort: Cohort, outcome: str) -> bool:
 
 
 def declared_family(
-    exposure: Exposure,
+    exposure: Exposure | Cohort,
     exposures: Sequence[str],
     outcomes: Sequence[str],
     cell_type: str,
@@ -134,8 +137,8 @@ def declared_family(
 
     Parameters
     ----------
-    exposure : Exposure
-        Posterior exposures, ``tmax`` among them.
+    exposure : Exposure or Cohort
+        Posterior exposures, ``tmax`` among them; or a cohort, for observed values only.
     exposures, outcomes : sequence of str
         The family.
     cell_type, assay : str
@@ -150,7 +153,7 @@ def declared_family(
     Family
         With p-values adjusted after Holm over all its tests.
     """
-    cohort = exposure.cohort
+    cohort = exposure if isinstance(exposure, Cohort) else exposure.cohort
     present = [outcome for outcome in outcomes if has_outcome(cohort, outcome)]
     pairs = [
         _pair(exposure, name, outcome, cell_type, assay, probability, landmark)
@@ -179,7 +182,7 @@ def declared_family(
 
 
 def _pair(
-    exposure: Exposure,
+    exposure: Exposure | Cohort,
     name: str,
     outcome: str,
     cell_type: str,
@@ -196,7 +199,7 @@ def _pair(
         return Pair(name, outcome, attempt(None))
     except DataError as error:
         refusal = reason_of(error)
-    if outcome not in COLUMNS:
+    if outcome not in COLUMNS | _DURATION:
         return Pair(name, outcome, None, refusal)
     try:
         return Pair(name, outcome, attempt(landmark), refusal, landmark)

@@ -154,7 +154,7 @@ def render(
         sections=sections,
         footer=footer(fit, exposure, family, probability),
     )
-    _write_whole(page, path)
+    write_whole(page, path)
     return path
 
 
@@ -192,7 +192,7 @@ def _headline(fit: Fit, check: Check, exposure: Exposure, probability: float) ->
     return Section("headline", "At a glance", tuple(blocks))
 
 
-def _write_whole(page: str, path: Path) -> None:
+def write_whole(page: str, path: Path) -> None:
     """Write to a temporary name and rename, so that a page is whole or not there."""
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)

@@ -22,7 +22,7 @@ STORY = [
     'ck.plot_levels(fit, patients=["P03", "P11"])',
     'ck.associate(fit, exposure="cmax", outcome="crs_grade")',
 ]
-COMMAND = re.compile(r"carkinetics ((?:[a-z]+ ?\| ?)*[a-z]+)")
+COMMAND = re.compile(r"carkinetics ((?:[a-z][a-z-]* ?\| ?)*[a-z][a-z-]*)")
 
 
 def code_of(page) -> str:

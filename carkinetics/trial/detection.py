@@ -1,0 +1,82 @@
+"""Who still has detectable CAR T cells at the planned months."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from carkinetics.noncompartmental import Profile, profiles
+from carkinetics.trial.roles import role_of
+from carkinetics.trial.shares import share_table
+
+if TYPE_CHECKING:
+    from carkinetics.cohort import Cohort
+
+# Name -> first and last day of the window.
+WINDOWS = {"day 28": (25.0, 31.0), "month 3": (77.0, 105.0), "month 6": (154.0, 210.0),
+           "month 12": (319.0, 411.0)}  # fmt: skip
+DAY_28 = 28.0
+
+
+def detection_table(
+    cohort: Cohort, assay: str = "flow", cell_type: str = "total", probability: float = 0.95
+) -> pd.DataFrame:
+    """Count patients with quantifiable levels in each window, of those who could have had them.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        Levels and patients.
+    assay, cell_type : str
+        Which samples.
+    probability : float
+        Coverage of the exact intervals.
+
+    Returns
+    -------
+    DataFrame
+        As `share_table`. The denominator is the patients sampled in the window before transplant
+        or other therapy, as far as their days are known (the dead have no samples); ``excluded``
+        counts the patients alive at the window that it leaves out. The first row is any
+        quantifiable sample after day 28, of all patients sampled after it or not: of all treated.
+    """
+    samples = list(profiles(cohort, assay, cell_type))
+    stop = _end_of_validity(cohort)
+    alive = _last_known_alive(cohort)
+    beyond = [p for p in samples if bool((p.day[~p.below_lloq] > DAY_28).any())]
+    counts = [("any time after day 28", len(beyond), sum(p.day.size > 0 for p in samples))]
+    excluded = [0]
+    for name, (first, last) in WINDOWS.items():
+        seen = [_in_window(p, first, min(last, stop.get(p.patient, np.inf))) for p in samples]
+        sampled = [s for s in seen if s is not None]
+        counts.append((name, sum(sampled), len(sampled)))
+        reached = sum(alive.get(p.patient, np.inf) >= first for p in samples)
+        excluded.append(max(reached - len(sampled), 0))
+    return share_table(counts, probability).assign(excluded=excluded)
+
+
+def _in_window(profile: Profile, first: float, last: float) -> bool | None:
+    """Tell whether a sample in the window is quantifiable; None without a sample."""
+    inside = (profile.day >= first) & (profile.day <= last)
+    return bool((~profile.below_lloq[inside]).any()) if inside.any() else None
+
+
+def _end_of_validity(cohort: Cohort) -> dict[str, float]:
+    """Give the day of transplant or other therapy, from which cells say nothing any more."""
+    found: dict[str, float] = {}
+    for role in ("transplant_day", "new_therapy_day"):
+        days = role_of(cohort, role)
+        if days is None:
+            continue
+        for patient, day in days.dropna().astype(float).items():
+            found[str(patient)] = min(day, found.get(str(patient), np.inf))
+    return found
+
+
+def _last_known_alive(cohort: Cohort) -> dict[str, float]:
+    if "os_day" not in cohort.patients.columns:
+        return {}
+    days = cohort.patients.set_index("patient")["os_day"].dropna().astype(float)
+    return {str(patient): float(day) for patient, day in days.items()}
