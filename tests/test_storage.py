@@ -121,7 +121,8 @@ def test_the_model_of_a_loaded_fit_has_the_density_that_was_sampled(saved):
             if name.endswith("_logodds__"):
                 point[name] = special.logit(value)
         recorded = loaded.data["sample_stats"]["logp"].values[chain, draw]
-        assert density(point)[0] == pytest.approx(recorded, abs=1e-6)
+        # Fused and plain arithmetic round differently, and so choose slightly different steps.
+        assert density(point)[0] == pytest.approx(recorded, abs=1e-5)
 
 
 def test_a_loaded_fit_gives_the_same_curves(saved):

@@ -65,7 +65,9 @@ class WeibullIntervals:
             spread = np.sqrt(np.einsum("ti,ij,tj->t", gradient, self.covariance, gradient))
             reach = stats.norm.ppf((1 + probability) / 2) * spread
             power = self.shape * ratio
-            values = [np.exp(-np.exp(power + shift)) for shift in (0.0, reach, -reach)]
+            # A hazard beyond e^700 has left nobody; the limits of few patients reach that far.
+            hazards = [np.minimum(power + shift, 700.0) for shift in (0.0, reach, -reach)]
+            values = [np.exp(-np.exp(hazard)) for hazard in hazards]
         values = [np.where(at <= 0, 1.0, v) for v in values]
         return pd.DataFrame(dict(zip(("day", "estimate", "lower", "upper"), (at, *values),
                                      strict=True)))  # fmt: skip
