@@ -107,7 +107,8 @@ def test_chains_that_disagree_are_named():
     text = str(check)
     assert "FAIL largest R-hat: " in text
     assert "cmax[P2]" in text
-    assert "sample longer (draws=2000, tune=2000)" in text
+    twice = 2 * tree["sample_stats"].sizes["draw"]
+    assert f"sample longer (draws={twice}, tune={twice})" in text
 
 
 def test_slow_mixing_is_named():

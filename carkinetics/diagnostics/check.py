@@ -101,7 +101,7 @@ def check_fit(data: xr.DataTree, limits: Limits = DEFAULT_LIMITS, attempts: int 
     exposure = convergence(data["carkinetics/exposure_check"].to_dataset())
     both = pd.concat([population, exposure], ignore_index=True)
     coverage = coverage_of(data)
-    rows = [*_chain_rows(both, limits), *_sampler_rows(stats, limits)]
+    rows = [*_chain_rows(both, limits, stats.sizes["draw"]), *_sampler_rows(stats, limits)]
     table = pd.DataFrame(rows, columns=["check", "value", "limit", "passed", "where", "remedy"])
     failed = table[~table["passed"]]
     problems = [
@@ -143,15 +143,16 @@ def coverage_of(data: xr.DataTree) -> pd.DataFrame:
     return coverage_table(rows)
 
 
-def _chain_rows(both: pd.DataFrame, limits: Limits) -> list[tuple[object, ...]]:
+def _chain_rows(both: pd.DataFrame, limits: Limits, draws: int) -> list[tuple[object, ...]]:
     # One chain has no R-hat: its NaN is the worst of all.
     worst = both.loc[both["r_hat"].fillna(np.inf).idxmax()]
     rows: list[tuple[object, ...]] = [
         (
             "largest R-hat", worst["r_hat"], f"at most {limits.r_hat}",
             worst["r_hat"] <= limits.r_hat, worst["name"],
-            "The chains have not found the same answer: sample longer (draws=2000, tune=2000); "
-            "if it stays, the data do not determine this number, and a tighter prior is needed."
+            f"The chains have not found the same answer: sample longer (draws={2 * draws}, "
+            f"tune={2 * draws}); if it stays, the data do not determine this number, and a "
+            "tighter prior is needed."
             if np.isfinite(worst["r_hat"])
             else "It takes at least two chains (chains=4), and a finite curve at every draw: "
             "where the solver failed between visits, pass a smaller tolerance "
@@ -165,7 +166,7 @@ def _chain_rows(both: pd.DataFrame, limits: Limits) -> list[tuple[object, ...]]:
             (
                 f"smallest {kind} ESS", value, f"at least {limits.ess:g}",
                 value >= limits.ess, least["name"],
-                "Sample longer: draws=2000.",
+                f"Sample longer: draws={2 * draws}.",
             )
         )  # fmt: skip
     return rows
