@@ -118,6 +118,9 @@ SHAPES = {
         ["nu_patients", "nu_residual"], [],
     ),
     "uncorrelated": ("both", unchanged, {"correlated": False}, [], ["partial_correlation_unit"]),
+    "a common terminal half-life": (
+        "both", unchanged, {"common": ["beta"]}, ["omega_cmax"], ["omega_beta"],
+    ),
     "one patient": ("both", lambda t: t[t["patient"] == "S01"], {}, [], []),
     "split": ("split", unchanged, {}, ["sigma_share", "logit_cd8_share"], []),
     "split by counts": (
@@ -141,6 +144,22 @@ def test_density_and_gradient_are_finite_for(shape, request, stein, expansion):
     value, gradient = density_and_gradient(built)
     assert np.isfinite(value)
     assert np.isfinite(gradient).all()
+
+
+def test_what_all_patients_share_is_one_number(stein, both):
+    plan = plan_fit(stein, both, common=["beta", "memory_fraction"])
+    varying = {p.name for p in plan.varying}
+    assert varying == {p.name for p in plan_fit(stein, both).varying} - {"beta", "memory_fraction"}
+    assert {p.name for p in plan.parameters} == set(stein.parameters)
+
+
+def test_a_common_parameter_under_a_wrong_name_is_refused(stein, both):
+    with pytest.raises(FitError, match="'betta'; did you mean 'beta'"):
+        plan_fit(stein, both, common=["betta"])
+    with pytest.raises(FitError, match="give a list of names"):
+        plan_fit(stein, both, common="beta")
+    with pytest.raises(FitError, match="no parameter varies between patients"):
+        plan_fit(stein, both, common=[n for n, p in stein.parameters.items() if p.vary])
 
 
 def test_cd4_and_cd8_are_absent_where_only_totals_were_measured(expansion, both):

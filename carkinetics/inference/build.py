@@ -13,8 +13,9 @@ import pytensor.tensor as pt
 from carkinetics.cohort import Cohort
 from carkinetics.errors import FitError
 from carkinetics.inference.effects import (
-    FREEDOM_TEXT,
+    EFFECT_RATE,
     effect_pairs,
+    freedom_text,
     lkj_shape,
     patient_effects,
 )
@@ -30,6 +31,7 @@ from carkinetics.inference.terms import (
     term_priors,
 )
 from carkinetics.model import Model, Parameter, System
+from carkinetics.model.schema import did_you_mean
 from carkinetics.priors import LARGEST_LOG, Prior
 from carkinetics.solve.closed_form import closed_form_log_levels
 from carkinetics.solve.compiled import DEFAULT_TOLERANCE, CompiledSystem, compile_system
@@ -87,6 +89,8 @@ class Plan:
         ``"normal"`` or ``"student_t"``.
     correlated : bool
         Whether patient effects are correlated.
+    common : tuple of str
+        Parameters that all patients share, though the model lets them vary.
     tolerance : float
         Local error of the solver.
     """
@@ -100,6 +104,7 @@ class Plan:
     patient_effects: str
     residual: str
     correlated: bool
+    common: tuple[str, ...]
     tolerance: float
 
     @property
@@ -117,7 +122,7 @@ class Plan:
         found = {p.variable: p.prior.text for p in self.parameters}
         found |= {f"omega_{p.name}": p.omega.text for p in self.varying if p.omega is not None}
         if self.patient_effects == "student_t":
-            found["nu_patients"] = FREEDOM_TEXT
+            found["nu_patients"] = freedom_text(EFFECT_RATE)
         if self.correlation_shape is not None:
             found["partial_correlation_unit"] = f"those of an LKJ({self.correlation_shape:g})"
         return found | term_priors(self.layout, self.model.observed, self.residual)
@@ -155,6 +160,7 @@ def plan_fit(
     patient_effects: str = "normal",
     residual: str = "normal",
     correlated: bool = True,
+    common: Sequence[str] = (),
     tolerance: float = DEFAULT_TOLERANCE,
 ) -> Plan:
     """Decide the shape of a fit; raises `FitError` where data and model do not go together."""
@@ -168,13 +174,14 @@ def plan_fit(
     system = expanded.system()
     for assay in layout.assays:
         _sigma(expanded, assay)
+    _check_common(expanded, common)
     parameters = tuple(
-        _quantified(expanded, name, layout.latent_unit) for name in system.parameters
+        _quantified(expanded, name, layout.latent_unit, common) for name in system.parameters
     )
     if not any(p.omega is not None for p in parameters):
         raise FitError(
             f"model {model.name}: no parameter varies between patients. Give at least one of "
-            'them vary = "patient" and an omega.'
+            'them vary = "patient" and an omega, and do not name them all in common=(...).'
         )
     return Plan(
         source=model,
@@ -186,6 +193,7 @@ def plan_fit(
         patient_effects=patient_effects,
         residual=residual,
         correlated=correlated,
+        common=tuple(common),
         tolerance=tolerance,
     )
 
@@ -200,7 +208,8 @@ def build_model(model: Model, cohort: Cohort, **options: Any) -> pm.Model:
     cohort : Cohort
         From `read_cohort`.
     **options
-        ``assays``, ``patient_effects``, ``residual``, ``correlated``, ``tolerance``; see `fit`.
+        ``assays``, ``patient_effects``, ``residual``, ``correlated``, ``common``, ``tolerance``;
+        see `fit`.
 
     Returns
     -------
@@ -313,10 +322,24 @@ def _sigma(model: Model, assay: str) -> Prior:
     return model.observed[assay].sigma
 
 
-def _quantified(model: Model, name: str, unit: str) -> Quantified:
-    parameter = model.parameters[name.split("[")[0]]
+def _check_common(model: Model, common: Sequence[str]) -> None:
+    if isinstance(common, str):
+        raise FitError(f"common={common!r}: give a list of names, such as common=[{common!r}].")
+    varying = [name for name, p in model.parameters.items() if p.vary == "patient"]
+    wrong = [f"{name!r}{did_you_mean(name, varying)}" for name in common if name not in varying]
+    if wrong:
+        raise FitError(
+            f"common: model {model.name} has no parameter that varies between patients under "
+            f"the name {' or '.join(wrong)}"
+        )
+
+
+def _quantified(model: Model, name: str, unit: str, common: Sequence[str]) -> Quantified:
+    base = name.split("[")[0]
+    parameter = model.parameters[base]
     prior = parameter.prior_for(unit)
-    omega = parameter.omega_for(unit) if parameter.vary == "patient" else None
+    varies = parameter.vary == "patient" and base not in common
+    omega = parameter.omega_for(unit) if varies else None
     return Quantified(name, PREFIX[prior.transform] + name, parameter, prior, omega)
 
 

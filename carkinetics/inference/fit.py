@@ -38,6 +38,7 @@ def fit(
     patient_effects: str = "normal",
     residual: str = "normal",
     correlated: bool = True,
+    common: Sequence[str] = (),
     tolerance: float = DEFAULT_TOLERANCE,
     prior_check: bool = True,
     rerun: bool = True,
@@ -75,6 +76,9 @@ def fit(
         Residual error of both assays on the log scale.
     correlated : bool
         Correlated patient effects: LKJ(4) under 25 patients, else LKJ(2).
+    common : sequence of str
+        Parameters that all patients share in this fit, though the model lets them vary: those of
+        which the visits say nothing, such as memory cells where the last sample is on day 28.
     tolerance : float
         Local error of the solver, relative.
     prior_check : bool
@@ -105,6 +109,7 @@ def fit(
         patient_effects=patient_effects,
         residual=residual,
         correlated=correlated,
+        common=common,
         tolerance=tolerance,
     )
     gate = prior_gate(plan, seed)
@@ -180,6 +185,7 @@ def _describe(
         "patient_effects": plan.patient_effects,
         "residual": plan.residual,
         "correlated": plan.correlated,
+        "common": list(plan.common),
         "tolerance": plan.tolerance,
         "priors": plan.prior_texts(),
         "prior_check": {

@@ -60,7 +60,7 @@ class Fit:
         """What was decided before sampling: samples, parameters, solver."""
         if self._plan is not None:
             return self._plan
-        chosen = ("assays", "patient_effects", "residual", "correlated", "tolerance")
+        chosen = ("assays", "patient_effects", "residual", "correlated", "common", "tolerance")
         return plan_fit(
             self.kinetic_model, self.cohort, **{name: self.settings[name] for name in chosen}
         )

@@ -10,7 +10,7 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
-from carkinetics.inference.effects import FREEDOM_TEXT, degrees_of_freedom
+from carkinetics.inference.effects import RESIDUAL_RATE, degrees_of_freedom, freedom_text
 from carkinetics.inference.layout import Layout, Samples
 from carkinetics.likelihood import (
     REFERENCE_WBC,
@@ -103,7 +103,8 @@ def term_priors(layout: Layout, observed: Mapping[str, Observed], residual: str)
         found["sigma_flow"] = observed["flow"].sigma.text
     if len(layout.qpcr):
         found |= _qpcr_priors(layout, observed["qpcr"].sigma)
-    return found | ({"nu_residual": FREEDOM_TEXT} if residual == "student_t" else {})
+    heavy = {"nu_residual": freedom_text(RESIDUAL_RATE)}
+    return found | (heavy if residual == "student_t" else {})
 
 
 def _qpcr_priors(layout: Layout, sigma: Prior) -> dict[str, str]:
@@ -131,7 +132,7 @@ def _leukocytes(samples: Samples) -> tuple[np.ndarray, np.ndarray]:
 
 def residual_degrees_of_freedom(residual: str) -> Any:
     """Return the shared degrees of freedom of Student-t residuals, or None for Normal ones."""
-    return degrees_of_freedom("nu_residual") if residual == "student_t" else None
+    return degrees_of_freedom("nu_residual", RESIDUAL_RATE) if residual == "student_t" else None
 
 
 def _linked(

@@ -89,6 +89,7 @@ def _paragraph(fit: Fit, exposure: Exposure, probability: float) -> str:
         else ""
     )
     correlated = "correlated with each other (LKJ prior)" if s["correlated"] else "independent"
+    shared = f"; all patients share {' and '.join(s['common'])}" if s["common"] else ""
     where = exposure.data["cmax"].attrs["units"]
     limit = "persistence is missing, since no sample has a limit of quantification"
     if math.isfinite(exposure.limit):
@@ -100,7 +101,7 @@ def _paragraph(fit: Fit, exposure: Exposure, probability: float) -> str:
         f"A kinetic model ({fit.kinetic_model.name}) was fitted to the levels of "
         f"{len(fit.patients)} patients at once, measured by {assays}.{link} Parameters differ "
         f"between patients by {_DISTRIBUTIONS[s['patient_effects']]} distribution on the "
-        f"transformed scale, {correlated}; samples scatter around the curve by "
+        f"transformed scale, {correlated}{shared}; samples scatter around the curve by "
         f"{_DISTRIBUTIONS[s['residual']]} distribution on the log scale. Samples below the limit "
         "of quantification enter as the probability of a level below the limit (M3). The "
         f"posterior was sampled by NUTS (nutpie): {s['chains']} chains of {s['draws']} draws "
