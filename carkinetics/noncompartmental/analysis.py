@@ -51,7 +51,7 @@ def nca(
         ``"terminal_half_life"``, ``"lambda_z"``, ``"half_life"``, ``"level_<day>"``,
         ``"slope_<day>_<day>"``, ``"detectable_<day>"``, ``"time_above"``,
         ``"time_above_<level>"``, ``"level_at_total_peak"``, ``"share_at_total_peak"``,
-        ``"auc_to_onset"``.
+        ``"auc_to_onset"``, ``"slope_to_onset"``.
 
     Returns
     -------

@@ -14,6 +14,8 @@ from carkinetics.noncompartmental.slopes import Slopes, best_tails
 from carkinetics.quantities import register
 from carkinetics.quantities.registry import SAMPLES
 
+NO_ONSET = "no day of onset of cytokine release syndrome"
+
 
 def area_in_window(
     profiles: Profiles, rules: Rules, start: float | np.ndarray, end: float | np.ndarray
@@ -305,13 +307,13 @@ def mean_level(profiles: Profiles, rules: Rules) -> Column:
     needs="onset",
     definition="Area from day 0 to the onset of cytokine release syndrome.",
     source=SAMPLES,
-    undefined="no day of onset of cytokine release syndrome",
+    undefined=NO_ONSET,
 )
 def auc_to_onset(profiles: Profiles, rules: Rules) -> Column:
     """Compute the area from day 0 to the onset of cytokine release syndrome [unit * day]."""
     onset = profiles.onset
     area = area_in_window(profiles, rules, 0.0, np.where(onset > 0, onset, 0.0))
-    missing = np.where(onset > 0, area.reason, "no day of onset of cytokine release syndrome")
+    missing = np.where(onset > 0, area.reason, NO_ONSET)
     return column(profiles, area.value, missing, auc_below=area.flags["auc_below"])
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from carkinetics.noncompartmental import areas, declines  # noqa: F401  (they register themselves)
-from carkinetics.noncompartmental.areas import area_in_window
+from carkinetics.noncompartmental.areas import NO_ONSET, area_in_window
 from carkinetics.noncompartmental.lines import days_above, levels_on, points
 from carkinetics.noncompartmental.peaks import OBSERVED
 from carkinetics.noncompartmental.profiles import Column, Profiles, column, sentence
@@ -115,16 +115,41 @@ def _level(name: str, day: float) -> Quantity:
     )  # fmt: skip
 
 
+def _growth(profiles: Profiles, start: float, end: np.ndarray) -> Column:
+    with np.errstate(invalid="ignore"):
+        inside = (profiles.day >= start) & (profiles.day <= end[:, None])
+    slope = regression(profiles.day, profiles.level, profiles.quantified & inside)
+    reason = sentence(
+        slope.n < 2,
+        lambda i: f"{slope.n[i]} quantifiable samples from day {start:g} to day {end[i]:g}",
+    )
+    reason = np.where(profiles.missing != "", profiles.missing, reason)
+    return column(profiles, -slope.rate, reason)
+
+
+@register(
+    OBSERVED,
+    label="Growth to CRS onset",
+    kind="rate",
+    cdisc="",
+    sponsor="SLPONS",
+    needs="onset",
+    definition=(
+        "Log-linear slope of the quantifiable samples until the onset of cytokine release syndrome."
+    ),
+    source=SAMPLES,
+    undefined=NO_ONSET,
+)
+def slope_to_onset(profiles: Profiles, rules: Rules) -> Column:
+    """Fit the rise until the onset of cytokine release syndrome [1/day]; two samples are enough."""
+    known = profiles.onset > 0
+    found = _growth(profiles, 0.0, np.where(known, profiles.onset, 0.0))
+    return column(profiles, found.value, np.where(known, found.reason, NO_ONSET))
+
+
 def _slope(name: str, start: float, end: float) -> Quantity:
     def compute(profiles: Profiles, rules: Rules) -> Column:
-        used = profiles.quantified & (profiles.day >= start) & (profiles.day <= end)
-        slope = regression(profiles.day, profiles.level, used)
-        reason = sentence(
-            slope.n < 2,
-            lambda i: f"{slope.n[i]} quantifiable samples from day {start:g} to day {end:g}",
-        )
-        reason = np.where(profiles.missing != "", profiles.missing, reason)
-        return column(profiles, -slope.rate, reason)
+        return _growth(profiles, start, np.full(len(profiles), end))
 
     return _quantity(
         name, f"Observed growth, day {start:g}-{end:g}", "rate", "SLOPE",
