@@ -22,7 +22,7 @@ def table(quantities: Mapping[str, Quantity]) -> str:
     """Give one row per quantity: name, definition, unit, code."""
     rows = ["| quantity | definition | unit | code |", "|---|---|---|---|"]
     for name, quantity in quantities.items():
-        unit = quantity.unit("level").replace("*", " × ") or "1"
+        unit = quantity.unit("level") or "1"
         code = quantity.code if quantity.cdisc else f"{quantity.code} (sponsor's)"
         rows.append(f"| `{name}` | {quantity.definition} | {unit} | {code} |")
     return "\n".join(rows)
