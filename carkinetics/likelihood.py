@@ -127,7 +127,7 @@ def censored_log_likelihood(
     ----------
     log_level : array, shape (sample,)
         ln level; where ``below``, ln LLOQ of that sample.
-    below : array of bool, shape (sample,)
+    below : array or tensor of bool, shape (sample,)
         Whether the sample lies below its LLOQ.
     mean, sigma : tensor, shape (sample,)
         Predicted ln level and residual SD.
@@ -139,14 +139,16 @@ def censored_log_likelihood(
     tensor, shape (sample,)
         Log likelihood per sample. Uses log-cdfs, finite far below the limit.
     """
-    below = np.asarray(below, dtype=bool)
+    symbolic = hasattr(below, "owner")
+    if not symbolic:
+        below = np.asarray(below, dtype=bool)
     if degrees_of_freedom is None:
         density, log_cdf = _normal_terms(log_level, mean, sigma)
     else:
         density, log_cdf = _student_terms(log_level, mean, sigma, degrees_of_freedom)
-    if not below.any():
+    if not symbolic and not below.any():
         return density
-    if below.all():
+    if not symbolic and below.all():
         return log_cdf
     import pytensor.tensor as pt
 

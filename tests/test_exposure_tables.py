@@ -13,8 +13,10 @@ import carkinetics as ck
 from carkinetics.errors import DataError
 from carkinetics.exposure import reliability_of
 from carkinetics.exposure.nodes import TOLERANCE, exact_curve
+from carkinetics.inference.curves import curves_of
 from carkinetics.noncompartmental import Profile, measure
-from carkinetics.quantities import QUANTITIES
+from carkinetics.quantities import QUANTITIES, Curve, terminal_half_life
+from carkinetics.simulation import draw_prior
 from carkinetics.solve.curves import latent_levels
 
 NAMES = [
@@ -255,3 +257,62 @@ def test_s18_share_of_cd8_runs_from_the_product_into_the_blood(small_fit):
 def test_tables_stay_plain_tables(exposure):
     assert isinstance(exposure.table(), pd.DataFrame)
     assert not exposure.table().attrs
+
+
+# Beyond the samples.
+
+
+@pytest.fixture(scope="module")
+def late(small_fit):
+    names = ["auc_28_90", "auc_60_90", "auc_90_120", "level_3", "persistence", "mean_level",
+             "auc_to_onset"]  # fmt: skip
+    return ck.summarize(small_fit, names, horizon=120.0, at_days=(28,), allow_failed=True)
+
+
+def test_windows_that_begin_late_or_after_the_last_sample_have_a_reason(late):
+    """Samples until day 60: a window after it is all extrapolation, the product holds in any."""
+    table = late.against_samples()
+    assert (table["reason"] != "").all()
+    known = table.dropna(subset=["error"]).query("unit != 'day'")
+    product = known[["between", "blq", "extrapolated", "error"]].prod(axis=1)
+    assert product.to_numpy() == pytest.approx(known["ratio"].to_numpy())
+    zero = table[(table["observed"] == 0) & (table["unit"] != "day")]
+    assert len(zero)
+    assert zero["reason"].str.contains("samples below the limit count as 0").all()
+    after = known[known["quantity"].isin(["auc_60_90", "auc_90_120"])]
+    assert (after["between"] == 1).all()
+    part = known[known["quantity"] == "auc_28_90"].iloc[0]
+    kept = late.at_samples[part["patient"]]
+    until = kept["area", part["cell_type"], 60.0] - kept["area", part["cell_type"], 28.0]
+    assert (until > 0).all()
+
+
+def test_p5_extrapolation_states_what_the_data_told_about_the_tail(late, small_fit):
+    """The prior of a new patient by hand, with draws of its own: within its Monte-Carlo error.
+
+    1,000 draws on either side; a variance of 1,000 has a relative error of 5 % or, with the long
+    tails of a prior of priors, perhaps 15 %.
+    """
+    plan = small_fit.plan
+    drawn = draw_prior(plan.model, "cells/uL", 1000, np.random.default_rng(5))
+    prior = curves_of(plan, drawn, 120.0)
+    prior = terminal_half_life(Curve(prior.day, prior.log_level, prior.slope, horizon=120.0))
+    spread = np.log(prior[np.isfinite(prior)].reshape(-1)).var()
+    own = ck.summarize(small_fit, ["terminal_half_life"], horizon=120.0, allow_failed=True)
+    for patient, contraction in late.contraction.items():
+        draws = own.data["terminal_half_life"].sel(patient=patient, cell_type="total").values
+        assert contraction == pytest.approx(1 - np.nanvar(np.log(draws)) / spread, abs=0.3)
+        assert contraction < 1
+    notes = late.table().query("quantity == 'persistence'")["note"]
+    said = notes[notes.str.contains("extrapolated")]
+    assert len(said)
+    assert said.str.contains(
+        r"prior-posterior contraction of the terminal half-life -?\d\.\d\d"
+    ).all()
+
+
+def test_population_says_what_has_another_meaning_there(late):
+    notes = late.population_table().set_index(["quantity", "who"])["note"]
+    assert (notes["mean_level"] == "until the horizon, day 120").all()
+    assert (notes["auc_to_onset"] == "an onset belongs to a patient").all()
+    assert notes["persistence", "new patient"].str.contains("censored|^$").all()

@@ -13,6 +13,7 @@ from carkinetics.errors import DataError
 from carkinetics.noncompartmental import (
     OBSERVED,
     PRESETS,
+    VISIT_WINDOWS,
     Profile,
     Rules,
     find_observed,
@@ -178,6 +179,41 @@ def test_n14_peak_below_the_limit_is_censored_and_never_half_of_it():
     assert dropped["geometric_mean"] == pytest.approx(8)
 
 
+def test_n14_area_wholly_below_the_limit_is_censored_and_not_left_out():
+    """A-09: the area is 0 in the table, and less than that of the limit on the log scale.
+
+    Areas 4, 8, 16 times 14 (triangles over 28 days) and one below 0.5 * 28 = 14.
+    """
+    seen = [table_of([14, 28], [level, 0.1], patient=p) for p, level in zip("ABC", (4, 8, 16),
+                                                                          strict=True)]  # fmt: skip
+    samples = pd.concat([*seen, table_of([14, 28], [0.1, 0.1], patient="D")])
+    found = nca(samples, ["auc_0_28"])
+    assert found.table()["value"].tolist() == pytest.approx([56, 112, 224, 0])
+    assert found.wide()["auc_below"].tolist()[-1] == 14
+    row = found.summary().iloc[0]
+    assert (row["n"], row["n_missing"], row["n_below"], row["n_zero"]) == (3, 0, 1, 0)
+    assert row["geometric_mean"] < 112
+    dropped = nca(samples, ["auc_0_28"], rules={"N-14": "drop"}).summary().iloc[0]
+    assert dropped["geometric_mean"] == pytest.approx(112)
+
+
+def test_n13_levels_of_zero_are_counted_since_they_have_no_logarithm():
+    samples = pd.concat([table_of([7, 28], [4.0, 2.0]), table_of([7, 28], [4.0, 0.1], patient="B")])
+    row = nca(samples, ["level_28"]).summary().iloc[0]
+    assert (row["n"], row["n_zero"], row["geometric_mean"]) == (2, 1, 2.0)
+
+
+def test_n11_a_terminal_slope_says_how_good_it_is():
+    """Three points that halve every seven days: two half-lives are not short, R-squared is 1."""
+    for name in ("lambda_z", "half_life", "aucinf"):
+        flags = measure(name, Profile([7, 14, 21, 28], [80.0, 8, 4, 2])).flags
+        assert flags["lambda_z_points"] == 3
+        assert flags["lambda_z_adjusted_r2"] == pytest.approx(1)
+        assert flags["lambda_z_span"] == pytest.approx(2)
+    short = measure("lambda_z", Profile([7, 14, 21, 28], [80.0, 8, 7, 6])).flags
+    assert short["lambda_z_span_short"]
+
+
 # Other quantities.
 
 
@@ -203,6 +239,11 @@ def test_p3_windows_and_what_a_sample_outside_says():
     late = Profile([14, 40], [5.0, 5.0])
     assert measure("detectable_28", late).reason == "no sample from day 25 to day 31"
     assert measure("detectable_28", Profile([14, 26], [5.0, 5.0])).value == 1
+    # The visits of the table of a cohort; one quantifiable sample of a visit is enough.
+    assert [window_around(day) for day in (28, 90, 180, 365)] == list(VISIT_WINDOWS.values())
+    assert window_around(60) == (54.0, 66.0)
+    mixed = Profile([14, 26, 28], [5.0, 5.0, np.nan], [False, False, True], 1.0)
+    assert measure("detectable_28", mixed).value == 1
     hidden = Profile([14, 30], [5.0, np.nan], [False, True], 1.0)
     assert measure("detectable_28", hidden).value == 0
 
@@ -211,6 +252,12 @@ def test_time_above_a_limit_is_that_of_the_lines():
     """By hand: up a straight line to 8 on day 4, halving every day; above 2 from day 1 to 6."""
     profile = Profile([0, 4, 8], [0.0, 8.0, 0.5])
     assert measure("time_above_2", profile).value == pytest.approx(5.0)
+
+
+def test_time_above_says_that_it_still_lasts():
+    profile = Profile([0, 4, 8], [0.0, 8.0, 4.0])
+    assert measure("time_above_2", profile).flags["time_above_censored"]
+    assert not measure("time_above_5", profile).flags["time_above_censored"]
 
 
 def test_level_and_growth_are_read_off_the_samples():
@@ -316,6 +363,28 @@ def test_a10_mixed_units_and_missing_columns_are_refused():
         nca(mixed.drop(columns="level"))
     with pytest.raises(DataError, match="no quantity"):
         nca(mixed.head(1), [])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"level": ["<5", "3"]}, "table: level: holds"),
+        ({"day": pd.to_datetime(["2020-01-01", "2020-01-02"])}, "table: day: holds"),
+        ({"patient": ["A", None]}, "table: patient: is missing"),
+        ({"assay": "qpcr"}, "there are no samples"),
+    ],
+)
+def test_a_table_that_is_none_of_numbers_is_refused(changes, message):
+    with pytest.raises(DataError, match=message):
+        nca(table_of([7, 14], [1.0, 2.0]).assign(**changes), ["cmax"])
+    with pytest.raises(DataError, match="no cell type 'CD8'"):
+        nca(table_of([7, 14], [1.0, 2.0]), ["cmax"], cell_types="CD8")
+
+
+def test_an_area_that_overflows_is_missing():
+    huge = measure("auc_0_14", Profile([7, 14], [1e308, 1e308]))
+    assert np.isnan(huge.value)
+    assert huge.reason == "the number is too large to compute"
 
 
 def test_unknown_quantity_is_refused_with_a_suggestion():
@@ -457,6 +526,14 @@ def test_summary_is_written_as_latex_and_html():
     assert r"\begin{tabular}" in found.to_latex()
     assert "<caption>" in found.to_html()
     assert "Samples of 16 patients" in repr(found)
+
+
+def test_codes_follow_the_level_that_areas_are_extrapolated_from():
+    samples = table_of([7, 14, 21, 28], [80.0, 8, 4, 2])
+    for rules, codes in (("default", ["AUCIFO", "AUCPEO"]), ({"N-10": "predicted"}, ["AUCIFP",
+                         "AUCPEP"])):  # fmt: skip
+        found = nca(samples, ["aucinf", "auc_extrapolated"], rules=rules)
+        assert found.to_pp("TRIAL")["PPTESTCD"].tolist() == codes
 
 
 def test_flags_reach_the_table():

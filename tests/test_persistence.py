@@ -310,3 +310,20 @@ def test_cohort_that_loses_nothing_is_drawn_all_the_same():
     assert found.weibull.reason
     assert "not reached" in repr(found)
     ck.plot_persistence(found, width=3.6)
+
+
+def test_a_level_of_zero_is_not_detectable():
+    """CD8 cells may be 0 in a sample whose total is quantifiable: no limit says so."""
+    rows = [
+        ("A", day, "flow", cell, level, "cells/uL", lloq)
+        for day, cells in ((7, (4.0, 6.0)), (28, (3.0, 0.0)), (60, (2.0, 0.0)))
+        for cell, level, lloq in (
+            ("CD4", cells[0], np.nan), ("CD8", cells[1], np.nan), ("total", sum(cells), 1.0)
+        )
+    ]  # fmt: skip
+    columns = ["patient", "day", "assay", "cell_type", "level", "unit", "lloq"]
+    cohort = ck.read_cohort(pd.DataFrame(rows, columns=columns))
+    found = ck.cohort_persistence(cohort, cell_type="CD8")
+    assert found.intervals[["left", "right"]].to_numpy().tolist() == [[7, 28]]
+    assert found.detection.set_index("what").loc["day 28", "patients"] == 0
+    assert ck.cohort_persistence(cohort).intervals["right"].tolist() == [np.inf]

@@ -101,6 +101,9 @@ def _row(
         return empty | _loss_row(exposure, profiles, i, cell, value, reason)
     if reason:
         return empty | {"reason": f"observed is missing: {reason}"}
+    if value == 0 and find_observed(name).kind != "time":
+        what = "observed is 0: samples below the limit count as 0 there (rules N-01, N-05, N-07)"
+        return empty | {"ratio": 0.0, "reason": what}
     kept = exposure.at_samples[patient]
     draws = exposure.data[name].sel(patient=patient, cell_type=cell).values.ravel()[kept.index]
     exact, marked = _readings(profiles, i, kept, cell)
@@ -111,17 +114,19 @@ def _row(
     below = measured.compute(marked, rules).value
     if measured.kind == "time":
         parts = {
-            "between": float(np.nanmean(free - draws)),
-            "blq": float(np.nanmean(below - free)),
+            "between": _mean(free - draws),
+            "blq": _mean(below - free),
             "extrapolated": 0.0,
         }
-        difference = value - float(np.nanmean(draws))
+        difference = value - _mean(draws)
         parts["error"] = difference - sum(parts.values())
         return empty | {"difference": difference} | parts | {"reason": _days_reason(parts)}
     logs = _log_parts(name, rules, kept, cell, exact, marked, draws, free, below)
-    with np.errstate(divide="ignore"):
-        ratio = np.log(value) - float(np.mean(np.log(draws)))
+    ratio = np.log(value) - _mean(_log(draws))
     logs["error"] = ratio - sum(logs.values())
+    if not np.isfinite(logs["error"]):
+        what = "the curve, read on the sampled days, has no such number under these rules"
+        return empty | {"ratio": float(np.exp(ratio)), "reason": what}
     factors = {part: float(np.exp(log)) for part, log in logs.items()}
     return empty | {"ratio": float(np.exp(ratio))} | factors | {
         "reason": _ratio_reason(name, factors, exposure.last_sample[patient])
@@ -173,31 +178,36 @@ def _log_parts(
     """Split ln of (readings / curve), the mean over draws, by reason."""
     days = days_in(name)
     last = float(np.nanmax(exact.day))
-    zero = {"between": 0.0, "blq": 0.0, "extrapolated": 0.0}
-    with np.errstate(divide="ignore", invalid="ignore"):
-        if len(days) == 2 and last < days[1]:
-            # Until the last sample, and what lies beyond it.
-            within = find_observed(f"auc_{days[0]:g}_{last:g}")
-            line = within.compute(exact, rules).value
-            cut = within.compute(marked, rules).value
-            until = kept["area", cell, last].to_numpy()
-            if days[0] > 0:
-                return zero | {"between": float(np.nanmean(np.log(below / draws)))}
-            beyond = np.log(below / draws) - np.log(cut / until)
-            return {
-                "between": float(np.nanmean(np.log(line / until))),
-                "blq": float(np.nanmean(np.log(cut / line))),
-                "extrapolated": float(np.nanmean(beyond)),
-            }
-        return zero | {
-            "between": float(np.nanmean(np.log(free / draws))),
-            "blq": float(np.nanmean(np.log(below / free))),
-        }
+    whole = _log(below) - _log(draws)
+    if len(days) < 2 or last >= days[1]:
+        between = _log(free) - _log(draws)
+        return {"between": _mean(between), "blq": _mean(whole - between), "extrapolated": 0.0}
+    if days[0] >= last:
+        return {"between": 0.0, "blq": 0.0, "extrapolated": _mean(whole)}
+    # Until the last sample, and what lies beyond it.
+    within = find_observed(f"auc_{days[0]:.17g}_{last:.17g}")
+    line, cut = (_log(within.compute(p, rules).value) for p in (exact, marked))
+    until = _log((kept["area", cell, last] - kept["area", cell, days[0]]).to_numpy())
+    return {
+        "between": _mean(line - until),
+        "blq": _mean(cut - line),
+        "extrapolated": _mean(whole - (cut - until)),
+    }
+
+
+def _log(values: np.ndarray) -> np.ndarray:
+    """Give the logarithm; NaN where there is none."""
+    return np.log(np.where(values > 0, values, np.nan))
+
+
+def _mean(values: np.ndarray) -> float:
+    """Average over the draws that have a value; NaN where none has."""
+    return float(values[~np.isnan(values)].mean()) if not np.isnan(values).all() else np.nan
 
 
 _MEANING = {
     "between": "lines between samples give {factor:.0%} of the curve's area",
-    "blq": "samples below the limit leave {factor:.0%}",
+    "blq": "what samples below the limit count as (rule N-05) makes {factor:.0%} of it",
     "extrapolated": "what follows the last sample, day {last:g}, gives {factor:.0%}",
     "error": "assay error: the samples are {factor:.0%} of the curve on their days",
 }

@@ -18,8 +18,18 @@ from carkinetics.exposure.result import NEW, TYPICAL, Exposure
 from carkinetics.inference.curves import curves_of
 from carkinetics.inference.draws import SAMPLE, new_patients, population_parameters
 from carkinetics.inference.gate import median_limit
-from carkinetics.quantities import Quantity, auc, days_in, find_quantity, level_at, loss
+from carkinetics.quantities import (
+    Quantity,
+    auc,
+    days_in,
+    find_quantity,
+    level_at,
+    loss,
+    terminal_half_life,
+)
 from carkinetics.quantities.curve import Curve
+from carkinetics.quantities.families import is_window
+from carkinetics.simulation import draw_prior
 from carkinetics.solve.compiled import compile_system
 
 if TYPE_CHECKING:
@@ -28,6 +38,7 @@ if TYPE_CHECKING:
 DEFAULT = ("cmax", "tmax", "auc_0_28", "persistence")
 AT_DAYS = (28, 90, 180)
 _WINDOW_END = 28.0
+_PRIOR_DRAWS = 1000
 _KEPT = 200  # draws whose levels at the sampled days are kept, for the comparison with samples
 
 
@@ -125,6 +136,7 @@ def summarize(
         cohort=fit.cohort,
         limit=limit,
         horizon=horizon,
+        contraction=task.contraction(patients, seed) if "persistence" in names else None,
         at_samples={
             str(name): part.at_samples for name, part in zip(fit.patients, patients, strict=True)
         },
@@ -138,6 +150,7 @@ class _Part:
 
     values: dict[str, np.ndarray]
     censored: np.ndarray
+    log_half_life: np.ndarray
     at_samples: pd.DataFrame
     error: float
 
@@ -173,7 +186,21 @@ class _Task:
         )
         values = {q.name: quantity_values(q, curve) for q in self.found}
         censored = loss(curve).censored.mean(axis=(0, 1))
-        return _Part(values, censored, self._at_samples(curve, patient), error)
+        return _Part(
+            values, censored, _log_half_life(curve), self._at_samples(curve, patient), error
+        )
+
+    def contraction(self, patients: Sequence[_Part], seed: int) -> pd.Series:
+        """Say how much less the terminal half-life varies than under the priors alone."""
+        plan = self.fit.plan
+        rng = np.random.default_rng([seed, 17])
+        heavy = plan.patient_effects == "student_t"
+        drawn = draw_prior(plan.model, plan.layout.latent_unit, _PRIOR_DRAWS, rng, heavy)
+        prior = curves_of(plan, drawn, self.horizon)
+        spread = _variance(_log_half_life(replace(prior, horizon=self.horizon)))
+        left = [_variance(part.log_half_life) for part in patients]
+        names = list(map(str, self.fit.patients))
+        return pd.Series(1 - np.array(left) / spread, index=names, name="contraction")
 
     def _curve(
         self, parameters: np.ndarray, draws: np.ndarray | None = None
@@ -199,8 +226,11 @@ class _Task:
         day = curve.day if curve.day.ndim == 1 else curve.day.reshape(flat.shape)[keep]
         few = Curve(day, flat[keep], curve.slope.reshape(flat.shape)[keep])
         columns = {}
-        for at in map(float, days):
-            found = {"level": level_at(few, at), "area": auc(few, 0.0, at)}
+        starts = {float(days_in(q.name)[0]) for q in self.found if is_window(q.name)}
+        for at in sorted({*map(float, days), *starts}):
+            found = {"area": auc(few, 0.0, at)}
+            if at in days:
+                found["level"] = level_at(few, at)
             for what, values in found.items():
                 for k, cell in enumerate(self.fit.cell_types):
                     columns[what, cell, at] = values[:, k]
@@ -251,6 +281,16 @@ class _Task:
             },
             coords=coords | {dim: labels},
         )
+
+
+def _log_half_life(curve: Curve) -> np.ndarray:
+    """Give ln of the terminal half-life of the total, flat, where there is one [ln day]."""
+    values = terminal_half_life(curve)[..., -1]
+    return np.log(values[np.isfinite(values)])
+
+
+def _variance(values: np.ndarray) -> float:
+    return float(values.var()) if values.size > 1 else np.nan
 
 
 def quantity_values(quantity: Quantity, curve: Curve) -> np.ndarray:

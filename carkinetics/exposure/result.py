@@ -12,7 +12,13 @@ import xarray as xr
 
 from carkinetics.cohort import Cohort
 from carkinetics.errors import DataError, Fault
-from carkinetics.exposure.tables import noted, printable, sort_by, summary_table
+from carkinetics.exposure.tables import (
+    noted,
+    population_noted,
+    printable,
+    sort_by,
+    summary_table,
+)
 from carkinetics.quantities.cdisc import adpp_table, pp_table, table_html, table_latex
 
 if TYPE_CHECKING:
@@ -44,6 +50,9 @@ class Exposure:
         Limit of persistence and detection [unit of the level].
     horizon : float
         Day at which persistence is censored [day].
+    contraction : Series or None
+        By patient, with persistence: 1 minus the posterior variance of ln terminal half-life over
+        the prior variance of a new patient's. Near 0 the tail is known from the priors alone.
     at_samples : mapping of str to DataFrame
         By patient, for some draws (positions in the index), what the curves hold on the sampled
         days; columns (``"level"`` or ``"area"`` from day 0, cell type, day).
@@ -59,6 +68,7 @@ class Exposure:
     cohort: Cohort
     limit: float
     horizon: float
+    contraction: pd.Series | None = None
     at_samples: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
 
@@ -114,9 +124,11 @@ class Exposure:
         DataFrame
             As `table`, with ``who`` in place of ``patient``. The interval of the typical patient
             says how well the center of the population is known, that of a new patient how far
-            patients differ.
+            patients differ. ``note`` says what is censored or has another meaning than for a
+            patient, and why a number is missing.
         """
-        return sort_by(summary_table(self.population, "who", probability)[0], "who")
+        table, undefined = summary_table(self.population, "who", probability)
+        return sort_by(population_noted(table, undefined, self), "who")
 
     def against_samples(self, rules: object = "default", probability: float = 0.95) -> pd.DataFrame:
         """Put what samples show beside what the curves hold, with the reason for each difference.

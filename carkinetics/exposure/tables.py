@@ -116,7 +116,47 @@ def _note(row: object, undefined: float, exposure: Exposure) -> str:
     if name == "terminal_half_life" or name.startswith("time_above"):
         beyond = exposure.horizon > last
     if beyond:
-        notes.append(f"extrapolated after the last sample on day {last:g}")
+        notes.append(
+            f"extrapolated after the last sample on day {last:g}{_tail(name, exposure, patient)}"
+        )
+    return "; ".join(notes)
+
+
+def _tail(name: str, exposure: Exposure, patient: str) -> str:
+    """Say how much the data told about the tail that persistence is extrapolated along."""
+    if name != "persistence" or exposure.contraction is None:
+        return ""
+    return (
+        " (prior-posterior contraction of the terminal half-life "
+        f"{exposure.contraction[patient]:.2f})"
+    )
+
+
+def population_noted(
+    table: pd.DataFrame, undefined: list[float], exposure: Exposure
+) -> pd.DataFrame:
+    """Add a note to every row of the population, which has no samples and no onset."""
+    rows = zip(table.itertuples(), undefined, strict=True)
+    return table.assign(note=[_population_note(row, share, exposure) for row, share in rows])
+
+
+def _population_note(row: object, undefined: float, exposure: Exposure) -> str:
+    who, name, cell = row.who, row.quantity, row.cell_type  # type: ignore[attr-defined]
+    quantity = find_quantity(name)
+    if quantity.needs == "onset":
+        return "an onset belongs to a patient"
+    if np.isnan(row.estimate):  # type: ignore[attr-defined]
+        return _missing(quantity, undefined, cell, exposure)
+    notes = []
+    if undefined > 0:
+        notes.append(f"{quantity.undefined} in {undefined:.0%} of draws, which are left out")
+    if name == "persistence":
+        draws = exposure.population[name].sel(who=who, cell_type=cell)
+        share = float((draws >= exposure.horizon).mean())
+        if share > 0:
+            notes.append(f"beyond day {exposure.horizon:g} in {share:.0%} of draws (censored)")
+    if quantity.needs == "last_sample":
+        notes.append(f"until the horizon, day {exposure.horizon:g}")
     return "; ".join(notes)
 
 

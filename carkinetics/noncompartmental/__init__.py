@@ -7,7 +7,7 @@ from carkinetics.noncompartmental.analysis import (
     observed_quantities,
     subset_at_peak,
 )
-from carkinetics.noncompartmental.families import find_observed, window_around
+from carkinetics.noncompartmental.families import VISIT_WINDOWS, find_observed, window_around
 from carkinetics.noncompartmental.lines import segment_areas
 from carkinetics.noncompartmental.peaks import OBSERVED
 from carkinetics.noncompartmental.profile import Measured, Profile
@@ -22,6 +22,7 @@ __all__ = [
     "DEFAULT_RULES",
     "OBSERVED",
     "PRESETS",
+    "VISIT_WINDOWS",
     "Measured",
     "ObservedExposure",
     "Profile",

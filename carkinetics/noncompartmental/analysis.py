@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from carkinetics.errors import DataError, Fault
 from carkinetics.noncompartmental.families import find_observed
@@ -18,9 +20,12 @@ from carkinetics.noncompartmental.select import cohort_profiles
 if TYPE_CHECKING:
     from carkinetics.cohort import Cohort
     from carkinetics.noncompartmental.profile import Measured, Profile
+    from carkinetics.quantities import Quantity
 
 DEFAULT = ("cmax", "tmax", "auc_0_28", "clast", "tlast", "mean_level")
 _NEEDED = ("patient", "day", "level")
+_NUMBERS = ("day", "level", "lloq")
+_PREDICTED = {"AUCIFO": "AUCIFP", "AUCPEO": "AUCPEP"}
 
 
 def nca(
@@ -46,7 +51,7 @@ def nca(
         ``"terminal_half_life"``, ``"lambda_z"``, ``"half_life"``, ``"level_<day>"``,
         ``"slope_<day>_<day>"``, ``"detectable_<day>"``, ``"time_above"``,
         ``"time_above_<level>"``, ``"level_at_total_peak"``, ``"share_at_total_peak"``,
-        ``"auc_to_onset"``.
+        ``"auc_to_onset"``, ``"slope_to_onset"``.
 
     Returns
     -------
@@ -82,7 +87,7 @@ def nca(
     names = (quantities,) if isinstance(quantities, str) else tuple(dict.fromkeys(quantities))
     if not names:
         raise DataError(Fault("nca", "no quantity", f"Name some of {', '.join(DEFAULT)}."))
-    found = {name: find_observed(name) for name in names}
+    found = {name: _coded(find_observed(name), chosen) for name in names}
     wanted = (cell_types,) if isinstance(cell_types, str) else cell_types
     if isinstance(data, pd.DataFrame):
         stacked = _of_table(data, assay, wanted)
@@ -100,6 +105,13 @@ def nca(
         for cell, profiles in stacked.items()
     )
     return ObservedExposure(parts, found, assay, chosen, about)
+
+
+def _coded(quantity: Quantity, rules: Rules) -> Quantity:
+    """Give the code of areas extrapolated from the predicted Clast, where the rules say so."""
+    if rules.clast == "observed":
+        return quantity
+    return replace(quantity, cdisc=_PREDICTED.get(quantity.cdisc, quantity.cdisc))
 
 
 class _TableFacts:
@@ -123,6 +135,18 @@ def _of_table(
         what = f"no column {', '.join(missing)}"
         raise DataError(Fault("table", what, f"It needs {', '.join(_NEEDED)}."))
     rows = table if "assay" not in table else table[table["assay"] == assay]
+    if rows.empty:
+        raise DataError(Fault(f"table: {assay}", "there are no samples", "Choose another assay."))
+    faults = [
+        Fault(f"table: {name}", f"holds {rows[name].dtype}, not numbers",
+              "Convert it; text such as <5 becomes below_lloq and lloq, see read_cohort.")
+        for name in _NUMBERS
+        if name in rows and not is_numeric_dtype(rows[name])
+    ]  # fmt: skip
+    if rows["patient"].isna().any():
+        faults.append(Fault("table: patient", "is missing in some rows", "Name every patient."))
+    if faults:
+        raise DataError(faults)
     units = sorted(map(str, rows["unit"].unique())) if "unit" in rows else [""]
     if len(units) > 1:
         what = f"units {units} are mixed"
@@ -137,6 +161,10 @@ def _of_table(
         below = below | filled["below_lloq"].eq(True).to_numpy(bool)
     filled = filled.assign(below_lloq=below)
     cells = tuple(cell_types) if cell_types is not None else tuple(filled["cell_type"].unique())
+    known = set(filled["cell_type"])
+    if strange := [cell for cell in cells if cell not in known]:
+        choices = f"The table has {', '.join(map(str, known))}."
+        raise DataError([Fault("table", f"no cell type {cell!r}", choices) for cell in strange])
     patients = tuple(dict.fromkeys(filled["patient"]))
     stacked = {
         cell: from_table(filled[filled["cell_type"] == cell], patients, units[0] if units else "")

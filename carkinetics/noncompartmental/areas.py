@@ -14,6 +14,8 @@ from carkinetics.noncompartmental.slopes import Slopes, best_tails
 from carkinetics.quantities import register
 from carkinetics.quantities.registry import SAMPLES
 
+NO_ONSET = "no day of onset of cytokine release syndrome"
+
 
 def area_in_window(
     profiles: Profiles, rules: Rules, start: float | np.ndarray, end: float | np.ndarray
@@ -37,8 +39,10 @@ def area_in_window(
         ``auc_closed_by_blq``); after a quantifiable last sample the area is extrapolated along an
         admissible terminal slope (N-08, flag ``auc_extrap_pct``) and otherwise missing, with a
         reason. A profile wholly below the limit has area 0 under the default rule, with the flag
-        ``auc_all_blq``. Where death or progression came before the end of the window (N-09), the
-        flag ``auc_event_before_end`` says so.
+        ``auc_all_blq``; ``auc_below`` then holds the area that the highest limit would have, under
+        which the true one lies if the level stays below it, so that an analysis on the log scale
+        can treat it as left-censored (N-14). Where death or progression came before the end of
+        the window (N-09), the flag ``auc_event_before_end`` says so.
     """
     start, end = (np.broadcast_to(np.asarray(v, float), profiles.n.shape) for v in (start, end))
     day, level, n = points(profiles, rules)
@@ -75,8 +79,16 @@ def area_in_window(
         auc_extrap_pct=percent,
         auc_closed_by_blq=short & closed & (profiles.n > 0),
         auc_all_blq=(profiles.n > 0) & ~profiles.quantified.any(axis=1),
+        auc_below=_most_hidden(profiles, end - start),
         auc_event_before_end=event,
     )
+
+
+def _most_hidden(profiles: Profiles, width: np.ndarray) -> np.ndarray:
+    """Give the largest area that a profile wholly below its limit may hide; NaN otherwise."""
+    below = (profiles.n > 0) & (profiles.below | ~profiles.sampled).all(axis=1)
+    limit = np.where(profiles.sampled & profiles.below, profiles.lloq, 0.0).max(axis=1)
+    return np.where(below, limit * width, np.nan)
 
 
 def _no_sample_at_end(profiles: Profiles, rules: Rules, end: np.ndarray) -> np.ndarray:
@@ -218,10 +230,7 @@ def aucinf(profiles: Profiles, rules: Rules) -> Column:
         total,
         np.where(last.reason != "", last.reason, no_slope(slope, rules)),
         aucinf_extrap_high=high,
-        lambda_z_points=np.where(slope.found, slope.n, 0),
-        lambda_z_adjusted_r2=slope.adjusted_r2,
-        lambda_z_span=slope.span,
-        lambda_z_span_short=slope.span < 2.0,
+        **lambda_z_flags(slope),
     )
 
 
@@ -247,6 +256,16 @@ def _beyond(profiles: Profiles, rules: Rules) -> tuple[np.ndarray, Slopes]:
     slope = decline(profiles, rules)
     with np.errstate(divide="ignore", invalid="ignore"):
         return last_level(profiles, rules, slope) / slope.rate, slope
+
+
+def lambda_z_flags(slope: Slopes) -> dict[str, np.ndarray]:
+    """Say how good a terminal slope is (rule N-11)."""
+    return {
+        "lambda_z_points": np.where(slope.found, slope.n, 0),
+        "lambda_z_adjusted_r2": slope.adjusted_r2,
+        "lambda_z_span": slope.span,
+        "lambda_z_span_short": slope.span < 2.0,
+    }
 
 
 def no_slope(slope: Slopes, rules: Rules) -> np.ndarray:
@@ -275,7 +294,8 @@ def mean_level(profiles: Profiles, rules: Rules) -> Column:
     none = np.where(profiles.n == 0, "no samples", "no sample after day 0")
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = whole.value / last
-    return column(profiles, mean, np.where(last > 0, whole.reason, none))
+        below = whole.flags["auc_below"] / last
+    return column(profiles, mean, np.where(last > 0, whole.reason, none), auc_below=below)
 
 
 @register(
@@ -287,14 +307,14 @@ def mean_level(profiles: Profiles, rules: Rules) -> Column:
     needs="onset",
     definition="Area from day 0 to the onset of cytokine release syndrome.",
     source=SAMPLES,
-    undefined="no day of onset of cytokine release syndrome",
+    undefined=NO_ONSET,
 )
 def auc_to_onset(profiles: Profiles, rules: Rules) -> Column:
     """Compute the area from day 0 to the onset of cytokine release syndrome [unit * day]."""
     onset = profiles.onset
     area = area_in_window(profiles, rules, 0.0, np.where(onset > 0, onset, 0.0))
-    missing = np.where(onset > 0, area.reason, "no day of onset of cytokine release syndrome")
-    return column(profiles, area.value, missing)
+    missing = np.where(onset > 0, area.reason, NO_ONSET)
+    return column(profiles, area.value, missing, auc_below=area.flags["auc_below"])
 
 
 @register(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from carkinetics.noncompartmental.areas import decline, no_slope
+from carkinetics.noncompartmental.areas import decline, lambda_z_flags, no_slope
 from carkinetics.noncompartmental.censored import censored_regression
 from carkinetics.noncompartmental.lines import log_points, substituted
 from carkinetics.noncompartmental.peaks import OBSERVED
@@ -27,10 +27,14 @@ _LATE = 28.0  # day from which the decline is called terminal
     undefined="no terminal slope",
 )
 def lambda_z(profiles: Profiles, rules: Rules) -> Column:
-    """Fit the decline that extrapolation uses [1/day]."""
+    """Fit the decline that extrapolation uses [1/day]; it need not be an admissible one (N-08).
+
+    Flags (rule N-11): ``lambda_z_points``, ``lambda_z_adjusted_r2``, ``lambda_z_span`` in
+    half-lives, and ``lambda_z_span_short`` below two of them.
+    """
     slope = decline(profiles, rules)
     reason = np.where(profiles.missing != "", profiles.missing, no_slope(slope, rules))
-    return column(profiles, slope.rate, reason)
+    return column(profiles, slope.rate, reason, **lambda_z_flags(slope))
 
 
 @register(
@@ -43,9 +47,9 @@ def lambda_z(profiles: Profiles, rules: Rules) -> Column:
     undefined="no terminal slope",
 )
 def half_life(profiles: Profiles, rules: Rules) -> Column:
-    """Give ln 2 over lambda z [day]."""
+    """Give ln 2 over lambda z [day]; flags as for `lambda_z`."""
     rate = lambda_z(profiles, rules)
-    return column(profiles, np.log(2) / rate.value, rate.reason)
+    return column(profiles, np.log(2) / rate.value, rate.reason, **rate.flags)
 
 
 @register(

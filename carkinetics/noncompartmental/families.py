@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from carkinetics.noncompartmental import areas, declines  # noqa: F401  (they register themselves)
-from carkinetics.noncompartmental.areas import area_in_window
+from carkinetics.noncompartmental.areas import NO_ONSET, area_in_window
 from carkinetics.noncompartmental.lines import days_above, levels_on, points
 from carkinetics.noncompartmental.peaks import OBSERVED
 from carkinetics.noncompartmental.profiles import Column, Profiles, column, sentence
@@ -17,7 +17,12 @@ from carkinetics.quantities import Quantity, family_of, register
 from carkinetics.quantities.families import unknown_quantity
 from carkinetics.quantities.registry import SAMPLES
 
-_LEAST_WINDOW, _WINDOW_SHARE = 3.0, 0.1  # days around a planned day that a sample may lie
+# Persistence definition P3: name -> first and last day of a visit.
+VISIT_WINDOWS = {"day 28": (25.0, 31.0), "month 3": (77.0, 105.0), "month 6": (154.0, 210.0),
+                 "month 12": (319.0, 411.0)}  # fmt: skip
+_VISITS = {28.0: "day 28", 90.0: "month 3", 91.0: "month 3", 180.0: "month 6", 182.0: "month 6",
+           183.0: "month 6", 364.0: "month 12", 365.0: "month 12"}  # fmt: skip
+_LEAST_WINDOW, _WINDOW_SHARE = 3.0, 0.1  # of any other day: days, or its share, either side
 
 
 def find_observed(name: str) -> Quantity:
@@ -43,13 +48,18 @@ def find_observed(name: str) -> Quantity:
 
 
 def window_around(day: float) -> tuple[float, float]:
-    """Give the days on which a sample counts for a planned day: 3 days or a tenth either side.
+    """Give the days on which a sample counts for a planned day.
+
+    Those of the visit for day 28 and months 3, 6 and 12 (day 90 or 91, 180 to 183, 364 or 365);
+    3 days or a tenth either side of any other day.
 
     Examples
     --------
-    >>> window_around(28), window_around(180)
-    ((25.0, 31.0), (162.0, 198.0))
+    >>> window_around(28), window_around(180), window_around(60)
+    ((25.0, 31.0), (154.0, 210.0), (54.0, 66.0))
     """
+    if day in _VISITS:
+        return VISIT_WINDOWS[_VISITS[day]]
     either = max(_LEAST_WINDOW, _WINDOW_SHARE * day)
     return float(day - either), float(day + either)
 
@@ -105,16 +115,41 @@ def _level(name: str, day: float) -> Quantity:
     )  # fmt: skip
 
 
+def _growth(profiles: Profiles, start: float, end: np.ndarray) -> Column:
+    with np.errstate(invalid="ignore"):
+        inside = (profiles.day >= start) & (profiles.day <= end[:, None])
+    slope = regression(profiles.day, profiles.level, profiles.quantified & inside)
+    reason = sentence(
+        slope.n < 2,
+        lambda i: f"{slope.n[i]} quantifiable samples from day {start:g} to day {end[i]:g}",
+    )
+    reason = np.where(profiles.missing != "", profiles.missing, reason)
+    return column(profiles, -slope.rate, reason)
+
+
+@register(
+    OBSERVED,
+    label="Growth to CRS onset",
+    kind="rate",
+    cdisc="",
+    sponsor="SLPONS",
+    needs="onset",
+    definition=(
+        "Log-linear slope of the quantifiable samples until the onset of cytokine release syndrome."
+    ),
+    source=SAMPLES,
+    undefined=NO_ONSET,
+)
+def slope_to_onset(profiles: Profiles, rules: Rules) -> Column:
+    """Fit the rise until the onset of cytokine release syndrome [1/day]; two samples are enough."""
+    known = profiles.onset > 0
+    found = _growth(profiles, 0.0, np.where(known, profiles.onset, 0.0))
+    return column(profiles, found.value, np.where(known, found.reason, NO_ONSET))
+
+
 def _slope(name: str, start: float, end: float) -> Quantity:
     def compute(profiles: Profiles, rules: Rules) -> Column:
-        used = profiles.quantified & (profiles.day >= start) & (profiles.day <= end)
-        slope = regression(profiles.day, profiles.level, used)
-        reason = sentence(
-            slope.n < 2,
-            lambda i: f"{slope.n[i]} quantifiable samples from day {start:g} to day {end:g}",
-        )
-        reason = np.where(profiles.missing != "", profiles.missing, reason)
-        return column(profiles, -slope.rate, reason)
+        return _growth(profiles, start, np.full(len(profiles), end))
 
     return _quantity(
         name, f"Observed growth, day {start:g}-{end:g}", "rate", "SLOPE",
@@ -127,10 +162,7 @@ def _detectable(name: str, day: float) -> Quantity:
 
     def compute(profiles: Profiles, rules: Rules) -> Column:
         here = profiles.sampled & (profiles.day >= low) & (profiles.day <= high)
-        # Of several samples the one nearest to the planned day speaks; the earlier one on ties.
-        away = np.where(here, np.abs(profiles.day - day), np.inf)
-        nearest = away.argmin(axis=1)
-        value = profiles.at(profiles.quantified, nearest).astype(float)
+        value = (here & profiles.quantified).any(axis=1).astype(float)
         none = f"no sample from day {low:g} to day {high:g}"
         return column(profiles, value, np.where(here.any(axis=1), "", none))
 
@@ -156,7 +188,14 @@ def _above(profiles: Profiles, rules: Rules, limit: np.ndarray) -> Column:
     value = days_above(day, level, limit, rules.interpolation)
     reason = np.where(profiles.n == 0, "no samples", "")
     unknown = np.isnan(limit) & (profiles.n > 0)
-    return column(profiles, value, np.where(unknown, "no limit of quantification", reason))
+    with np.errstate(invalid="ignore"):
+        lasting = profiles.at(level, np.full(len(profiles), -1)) > limit
+    return column(
+        profiles,
+        value,
+        np.where(unknown, "no limit of quantification", reason),
+        time_above_censored=lasting & (profiles.n > 0),
+    )
 
 
 @register(
@@ -169,7 +208,10 @@ def _above(profiles: Profiles, rules: Rules, limit: np.ndarray) -> Column:
     source=SAMPLES,
 )
 def time_above(profiles: Profiles, rules: Rules) -> Column:
-    """Add up the days on which the line between samples exceeds the limit [day]."""
+    """Add up the days on which the line between samples exceeds the limit [day].
+
+    The flag ``time_above_censored`` says that the last sample still lies above it.
+    """
     known = np.isfinite(profiles.lloq).any(axis=1)
     limit = np.full(len(profiles), np.nan)
     if known.any():

@@ -112,7 +112,8 @@ def segment_areas(day: np.ndarray, level: np.ndarray, interpolation: str) -> np.
 def _area(
     width: np.ndarray, before: np.ndarray, after: np.ndarray, interpolation: str
 ) -> np.ndarray:
-    straight = width * (before + after) / 2
+    with np.errstate(over="ignore"):
+        straight = width * (before + after) / 2
     if interpolation == "linear":
         return straight
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):

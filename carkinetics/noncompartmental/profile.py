@@ -71,6 +71,12 @@ class Profile:
         if faults:
             raise DataError(faults)
 
+    @property
+    def quantified(self) -> np.ndarray:
+        """Samples at or above the limit, and above 0, shape (sample,)."""
+        with np.errstate(invalid="ignore"):
+            return np.asarray(~self.below_lloq & (self.level > 0))
+
     def _wrong(self) -> list[tuple[str, str]]:
         day, level, below = self.day, self.level, self.below_lloq
         if day.ndim != 1 or not (day.shape == level.shape == below.shape):

@@ -137,6 +137,7 @@ def column(
 ) -> Column:
     """Make a column; a fault of the profile comes before any other reason."""
     why = np.where(profiles.fault != "", profiles.fault, reason).astype(object)
+    why = np.where((why == "") & np.isinf(value), "the number is too large to compute", why)
     return Column(np.where(why == "", value, np.nan), why, flags)
 
 
@@ -222,7 +223,10 @@ def _faults(
             (same, "two samples share a day"),
             (seen & ~np.isfinite(level), "a level is not a finite number"),
             (seen & (level < 0), "a level is negative"),
-            (here & below & ~(lloq > 0), "a sample is below a limit that is not given"),
+            (
+                here & below & ~((lloq > 0) & (lloq < np.inf)),
+                "a sample is below a limit that is not given",
+            ),
         ]
     fault = np.full(n.shape, "", dtype=object)
     for wrong, text in reversed(checks):

@@ -140,7 +140,8 @@ class ObservedExposure:
         -------
         DataFrame
             One row per cell type and quantity: ``n`` contributing, ``n_missing``, ``n_below``
-            (known only to lie under a limit), ``geometric_mean`` and ``gcv_percent`` (levels and
+            (known only to lie under a limit), ``n_zero`` (of ``n``: 0 has no logarithm and is left
+            out of the geometric mean), ``geometric_mean`` and ``gcv_percent`` (levels and
             areas; of left-censored values by maximum likelihood of a lognormal), ``mean``,
             ``sd`` (otherwise), ``median``, ``lowest``, ``highest``, ``unit``.
         """
@@ -248,7 +249,7 @@ def _in_words(column: Column, n: int) -> list[str]:
     """Name the flags that are raised, and the numbers that are known, for every patient."""
     said: list[list[str]] = [[] for _ in range(n)]
     for name, values in column.flags.items():
-        if name == "observed_cmax_below":
+        if name in ("observed_cmax_below", "auc_below"):  # bounds, not warnings
             continue
         if values.dtype == bool:
             for i in np.flatnonzero(values):

@@ -37,14 +37,16 @@ def summarize_column(
         The row of `ObservedExposure.summary`. The geometric CV is 100 sqrt(exp(s^2) - 1) of the
         SD s of the logarithms.
     """
-    value = column.value[~np.isnan(column.value)]
     below = _below(quantity, column)
+    hidden = ~np.isnan(below)
+    value, below = column.value[~np.isnan(column.value) & ~hidden], below[hidden]
     row: dict[str, object] = {
         "quantity": quantity.name,
         "label": quantity.label,
         "n": value.size,
         "n_missing": int(np.isnan(column.value).sum()),
         "n_below": below.size,
+        "n_zero": int((value == 0).sum()) if quantity.kind in _LOG_KINDS else 0,
         "geometric_mean": np.nan,
         "gcv_percent": np.nan,
         "mean": np.nan,
@@ -67,15 +69,13 @@ def summarize_column(
 
 
 def _below(quantity: Quantity, column: Column) -> np.ndarray:
-    """Limits that missing values are known to lie under."""
-    if quantity.name != "cmax":
-        return np.empty(0)
-    limits = column.flags["observed_cmax_below"]
-    return limits[~np.isnan(limits)]
+    """Limits that peaks and areas are known to lie under, shape (profile,); NaN elsewhere."""
+    flag = "observed_cmax_below" if quantity.name == "cmax" else "auc_below"
+    return column.flags.get(flag, np.full(column.value.shape, np.nan))
 
 
 def _geometric(value: np.ndarray, below: np.ndarray, rules: Rules) -> tuple[float, float]:
-    """Give geometric mean and CV; values of 0 have no logarithm and are left out."""
+    """Give geometric mean and CV; a measured 0 has no logarithm and is left out."""
     logs = np.log(value[value > 0])
     if rules.all_blq == "half_lloq":
         logs = np.concatenate([logs, np.log(below / 2)])

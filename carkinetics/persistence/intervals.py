@@ -62,7 +62,7 @@ def loss_intervals(
 def _row(
     profile: Profile, kept: np.ndarray, events: dict[str, float], confirm: int
 ) -> dict[str, object]:
-    day, seen = profile.day[kept], ~profile.below_lloq[kept]
+    day, seen = profile.day[kept], profile.quantified[kept]
     last = float(day[-1])
     notes = []
     left = float(day[seen][-1]) if seen.any() else 0.0

@@ -55,7 +55,9 @@ def contraction_half_life(curve: Curve) -> np.ndarray:
     QUANTITIES,
     label="Terminal half-life",
     kind="time",
-    cdisc="LAMZHL",
+    # Not LAMZHL: that is a regression of the last samples.
+    cdisc="",
+    sponsor="TERMHL",
     definition="ln 2 over the decline of ln level at the horizon.",
     source=LATENT,
     undefined="the curve does not fall at the horizon",

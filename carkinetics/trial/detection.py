@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from carkinetics.noncompartmental import Profile, profiles
+from carkinetics.noncompartmental import VISIT_WINDOWS, Profile, profiles
 from carkinetics.trial.roles import role_of
 from carkinetics.trial.shares import share_table
 
 if TYPE_CHECKING:
     from carkinetics.cohort import Cohort
 
-# Name -> first and last day of the window.
-WINDOWS = {"day 28": (25.0, 31.0), "month 3": (77.0, 105.0), "month 6": (154.0, 210.0),
-           "month 12": (319.0, 411.0)}  # fmt: skip
 DAY_28 = 28.0
 
 
@@ -45,10 +42,10 @@ def detection_table(
     samples = list(profiles(cohort, assay, cell_type))
     stop = _end_of_validity(cohort)
     alive = _last_known_alive(cohort)
-    beyond = [p for p in samples if bool((p.day[~p.below_lloq] > DAY_28).any())]
+    beyond = [p for p in samples if bool((p.day[p.quantified] > DAY_28).any())]
     counts = [("any time after day 28", len(beyond), sum(p.day.size > 0 for p in samples))]
     excluded = [0]
-    for name, (first, last) in WINDOWS.items():
+    for name, (first, last) in VISIT_WINDOWS.items():
         seen = [_in_window(p, first, min(last, stop.get(p.patient, np.inf))) for p in samples]
         sampled = [s for s in seen if s is not None]
         counts.append((name, sum(sampled), len(sampled)))
@@ -60,7 +57,7 @@ def detection_table(
 def _in_window(profile: Profile, first: float, last: float) -> bool | None:
     """Tell whether a sample in the window is quantifiable; None without a sample."""
     inside = (profile.day >= first) & (profile.day <= last)
-    return bool((~profile.below_lloq[inside]).any()) if inside.any() else None
+    return bool(profile.quantified[inside].any()) if inside.any() else None
 
 
 def _end_of_validity(cohort: Cohort) -> dict[str, float]:
