@@ -114,7 +114,7 @@ def test_a_response_before_the_exposure_is_known_keeps_the_guard(synthetic):
     cohort = with_patients(synthetic, response_day=early)
     shorter = with_patients(cohort, ttp_day=cohort.patients["ttp_day"].replace(28, 20))
     assert ck.associate(cohort, outcome="dor").clock == "from response"
-    with pytest.raises(DataError, match="come before.*VP01 on day 20"):
+    with pytest.raises(DataError, match=r"come before.*VP01 on day 20"):
         ck.associate(shorter, outcome="dor")
 
 

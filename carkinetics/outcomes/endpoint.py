@@ -202,8 +202,8 @@ def after_landmark(endpoint: Endpoint, landmark: float) -> Endpoint:
     endpoint : Endpoint
         A survival outcome.
     landmark : float
-        Day of its clock on which the new one starts [day]. Patients whose event or censoring came by
-        then are left out.
+        Day of its clock on which the new one starts [day]. Patients whose event or censoring
+        came by then are left out.
 
     Returns
     -------

@@ -59,8 +59,8 @@ def footing(counts: Mapping[str, Counts], seed: int, command: str) -> str:
     trials = " or ".join(f"{number:,}" for number in numbers)
     return (
         f"{trials} simulated trials per column, seed {seed}. In each cell: share of trials with "
-        "p < 0.05, its exact 95 % interval, and in square brackets the rate that the reference "
-        "implementation of the same design gave.\n\n"
+        "p < 0.05, its exact 95 % interval, and in square brackets the rate expected from an "
+        "earlier simulation of the same design by other code (600 trials or more).\n\n"
         f"Made by `{command}` with {versions()}. The command goes on from the counts beside this "
         "page, which a stop does not lose."
     )
