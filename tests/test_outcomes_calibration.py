@@ -93,7 +93,7 @@ def test_f07_an_optimal_cut_finds_what_is_not_there_unless_it_is_corrected():
 
 def test_f06_presence_beyond_day_28_is_immortal_time_and_the_remedies_work():
     found = rates(immortal_time, "N = 16, first event after day 28", 300)
-    # Expected 0.47, 0.057 and 0.057; SE 0.029 and 0.013: a false alarm in fewer than 1 of 200.
+    # Expected 0.47, 0.057 and 0.057; SE 0.029 and 0.013: a false alarm in about 1 of 150.
     assert found["detectable beyond day 28, from day 0"] > 0.35
     assert found["peak, landmark day 28"] < 0.10
     assert found["highest level so far, time-dependent"] < 0.10

@@ -33,7 +33,7 @@ ANALYSES = {
     "highest level so far, time-dependent": "offered",
     "true peak, which nobody has": "",
 }
-# Expected rates, from 600 trials by other code, in the order of SETTINGS; none for the permuted test.
+# Expected rates, from 600 trials by other code, in the order of SETTINGS.
 PUBLISHED = {
     "observed peak, from day 0": (0.55, 0.74, 0.93, 0.057, 0.065),
     "AUC0-28 cut off at the event, from day 0": (0.66, 0.86, 0.98, 0.055, 0.068),
