@@ -10,7 +10,10 @@ import pytest
 
 import carkinetics as ck
 from carkinetics.errors import DataError
+from carkinetics.noncompartmental import OBSERVED
 from carkinetics.outcomes import corrected_p, cox, optimal_cut_point, pool
+from carkinetics.outcomes.guards import known_by
+from carkinetics.quantities import QUANTITIES
 
 
 def with_patients(cohort: ck.Cohort, **columns) -> ck.Cohort:
@@ -25,6 +28,20 @@ def with_patients(cohort: ck.Cohort, **columns) -> ck.Cohort:
 def test_a_treatment_of_toxicity_is_refused_as_an_adjuster(synthetic, name, outcome):
     with pytest.raises(DataError, match=f"{name} is given because of toxicity"):
         ck.associate(synthetic, outcome=outcome, adjust=[name])
+
+
+@pytest.mark.parametrize("name", ["max_toci_doses", "Tocilizumab", "days_on_steroids"])
+@pytest.mark.parametrize("outcome", ["crs_grade_astct", "max_CRS", "HLH"])
+def test_a_treatment_is_refused_whatever_its_column_is_called(synthetic, name, outcome):
+    grade = synthetic.patients["crs_grade"]
+    cohort = with_patients(synthetic, **{outcome: grade, name: grade > 1})
+    with pytest.raises(DataError, match=f"{name} is given because of toxicity"):
+        ck.associate(cohort, outcome=outcome, adjust=[name])
+
+
+def test_a_treatment_from_before_the_infusion_may_adjust(synthetic):
+    cohort = with_patients(synthetic, prior_steroid=[i % 2 for i in range(16)])
+    assert ck.associate(cohort, outcome="crs_grade", adjust=["prior_steroid"]).estimates
 
 
 def test_all_unusable_covariates_are_told_at_once(synthetic):
@@ -85,9 +102,20 @@ def test_duration_counts_from_the_response_where_its_day_is_known(synthetic):
     cohort = with_patients(
         synthetic, response_day=np.where(synthetic.patients["response"] == "CR", 28.0, np.nan)
     )
-    found = ck.associate(cohort, outcome="dor", allow_after_day_0=True)
+    found = ck.associate(cohort, outcome="dor")  # the peak is known when the clock starts
     assert found.clock == "from response"
     assert found.data.set_index("patient").loc["VA06", "day"] == 232 - 28
+    later = ck.associate(cohort, outcome="dor", landmark=28)
+    assert later.clock == "from the landmark, day 28 after response"
+
+
+def test_a_response_before_the_exposure_is_known_keeps_the_guard(synthetic):
+    early = np.where(synthetic.patients["response"] == "CR", 14.0, np.nan)
+    cohort = with_patients(synthetic, response_day=early)
+    shorter = with_patients(cohort, ttp_day=cohort.patients["ttp_day"].replace(28, 20))
+    assert ck.associate(cohort, outcome="dor").clock == "from response"
+    with pytest.raises(DataError, match=r"come before.*VP01 on day 20"):
+        ck.associate(shorter, outcome="dor")
 
 
 def test_exposures_known_before_the_onset_are_offered(synthetic):
@@ -123,6 +151,37 @@ def test_an_observed_level_on_a_day_lies_between_its_neighbors():
     text = " ".join(found.notes)
     assert "no sample by day 7: P4" in text
     assert "no sample on day 7 or later: P5" in text
+
+
+# What is settled, and when.
+
+
+@pytest.mark.parametrize(
+    ("exposure", "day"),
+    [("cmax", 28), ("auc_0_28", 28), ("slope_28_60", 60), ("share_60", 60), ("level_7", 7),
+     ("quantifiable_90", 90), ("doubling_time", 28), ("persistence", np.inf), ("tlast", np.inf),
+     ("time_above", np.inf), ("time_above_0.5", np.inf), ("terminal_half_life", np.inf),
+     ("auclast", np.inf), ("aucinf", np.inf), ("lambda_z", np.inf), ("half_life", np.inf)],
+)  # fmt: skip
+def test_c11_every_exposure_has_its_day(exposure, day):
+    assert known_by(exposure) == day
+
+
+@pytest.mark.parametrize("exposure", [*QUANTITIES, *OBSERVED])
+def test_c11_an_exposure_is_at_its_peak_or_has_no_end(exposure):
+    assert known_by(exposure, window=21.0) in (21.0, np.inf)
+
+
+@pytest.mark.parametrize("exposure", ["time_above_0.5", "terminal_half_life", "tlast"])
+def test_c11_what_lasts_as_long_as_sampling_is_refused(synthetic, exposure):
+    with pytest.raises(DataError, match="defined by what happens after day 0") as caught:
+        ck.associate(synthetic, exposure, "ttp")
+    assert "landmark=28" in str(caught.value)
+
+
+def test_an_exposure_without_an_end_is_flagged_beside_other_outcomes(synthetic):
+    found = ck.associate(synthetic, "tlast", "dor_days")
+    assert any("depends on how long a patient is sampled" in note for note in found.notes)
 
 
 # The exposure so far.

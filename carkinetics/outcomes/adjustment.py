@@ -13,11 +13,12 @@ from carkinetics.errors import DataError, Fault
 if TYPE_CHECKING:
     from carkinetics.cohort import Cohort
 
-TOXICITIES = ("crs_grade", "icans_grade", "iec_hs")
+# Words in the names of outcomes, so that a second grading (`crs_grade_astct`) is one as well.
+TOXICITIES = ("crs", "icans", "iec_hs", "iechs", "hlh", "neurotox")
 # Given because of toxicity: whether, when and how much follows from the grade.
 TREATMENTS = (
-    "tocilizumab", "toci", "steroid", "dexamethasone", "methylprednisolone", "prednisone",
-    "anakinra", "siltuximab", "ruxolitinib", "vasopressor",
+    "tocilizumab", "toci", "steroid", "dexamethasone", "prednisolone", "prednisone",
+    "hydrocortisone", "anakinra", "siltuximab", "ruxolitinib", "emapalumab", "vasopressor",
 )  # fmt: skip
 EVENTS_PER_COVARIATE = 10
 
@@ -56,7 +57,8 @@ def covariates(cohort: Cohort, names: Sequence[str], outcome: str) -> pd.DataFra
 
 def _fault(cohort: Cohort, table: pd.DataFrame, name: str, outcome: str) -> Fault | None:
     where = f"cohort {cohort.name}, adjust"
-    if outcome in TOXICITIES and name.lower().startswith(TREATMENTS):
+    before = name.lower().startswith(("prior_", "previous_", "baseline_"))
+    if _names(outcome, TOXICITIES) and _names(name, TREATMENTS) and not before:
         what = (
             f"{name} is given because of toxicity: adjusting {outcome} for it conditions on a "
             "consequence of the outcome and can turn the association around"
@@ -74,6 +76,11 @@ def _fault(cohort: Cohort, table: pd.DataFrame, name: str, outcome: str) -> Faul
     if column.nunique() < 2:
         return Fault(where, f"{name} is the same in all patients", "Leave it out.", section=name)
     return None
+
+
+def _names(column: str, words: Sequence[str]) -> bool:
+    """Tell whether the name of a column holds one of the words, whatever stands around it."""
+    return any(word in column.lower() for word in words)
 
 
 def _numbers(column: pd.Series) -> pd.Series:

@@ -51,6 +51,9 @@ class Endpoint:
         Day on which the outcome began, where the cohort has it; index patient.
     clock : str
         Where time starts; empty without survival.
+    origin : Series
+        Day after infusion on which each patient's clock starts [day]; index patient, empty where
+        all start at infusion.
     """
 
     name: str
@@ -60,11 +63,17 @@ class Endpoint:
     left_out: dict[str, str] = field(default_factory=dict)
     onset: pd.Series = field(default_factory=lambda: pd.Series(dtype=float))
     clock: str = ""
+    origin: pd.Series = field(default_factory=lambda: pd.Series(dtype=float))
 
     @property
     def used(self) -> pd.DataFrame:
         """Rows of the patients that are not left out."""
         return self.values[~self.values.index.isin(list(self.left_out))]
+
+    @property
+    def starts(self) -> pd.Series:
+        """Day after infusion on which the clock of each used patient starts [day]."""
+        return self.origin.reindex(self.used.index).fillna(0.0)
 
 
 def read_endpoint(cohort: Cohort, outcome: str) -> Endpoint:
@@ -141,7 +150,8 @@ def _duration(cohort: Cohort, table: pd.DataFrame) -> Endpoint:
     }  # fmt: skip
     clock = "from response" if "response_day" in table.columns else "from infusion"
     label = "duration of response"
-    return Endpoint(_DURATION, label, SURVIVAL, values, left_out, clock=clock)
+    starts = pd.Series(origin, index=table.index, dtype=float)
+    return Endpoint(_DURATION, label, SURVIVAL, values, left_out, clock=clock, origin=starts)
 
 
 def _kind_and_values(cohort: Cohort, outcome: str, column: pd.Series) -> tuple[str, pd.Series]:
@@ -190,10 +200,10 @@ def after_landmark(endpoint: Endpoint, landmark: float) -> Endpoint:
     Parameters
     ----------
     endpoint : Endpoint
-        A survival outcome on the clock from infusion.
+        A survival outcome.
     landmark : float
-        Day on which the new clock starts [day]. Patients whose event or censoring came by
-        then are left out.
+        Day of its clock on which the new one starts [day]. Patients whose event or censoring
+        came by then are left out.
 
     Returns
     -------
@@ -208,5 +218,11 @@ def after_landmark(endpoint: Endpoint, landmark: float) -> Endpoint:
     gone = values.index[(values["day"] <= 0).fillna(False)]
     reason = f"event or censoring by the landmark, day {landmark:g}"
     left_out = {str(p): reason for p in gone} | endpoint.left_out
-    clock = f"from the landmark, day {landmark:g}"
-    return replace(endpoint, values=values, left_out=left_out, clock=clock)
+    after = " after response" if endpoint.clock == "from response" else ""
+    return replace(
+        endpoint,
+        values=values,
+        left_out=left_out,
+        clock=f"from the landmark, day {landmark:g}{after}",
+        origin=endpoint.starts.reindex(values.index).fillna(0.0) + landmark,
+    )

@@ -21,6 +21,8 @@ LOG, LINEAR = "log", "linear"
 
 # Read off the last samples; a curve has no such thing.
 OBSERVED_ONLY = ("clast", "tlast", "mean_level")
+# Chances, or yes and no: they have no doubling.
+_LINEAR = ("detectable_", "quantifiable_")
 
 _AREA = re.compile(r"auc_(\d+)_(\d+)")
 
@@ -107,7 +109,7 @@ def observed_values(cohort: Cohort, exposure: str, assay: str, cell_type: str) -
     x = logs.mask(below, np.log(bound))
     rank = logs.mask(below, -np.inf)
     no_log = value.notna() & (value <= 0) & ~below
-    linear = exposure.startswith("detectable")
+    linear = exposure.startswith(_LINEAR)
     if linear:  # yes and no
         x, rank, no_log = value, value, pd.Series(False, index=value.index)
     reason = reason.astype(str).mask(no_log, "not above 0").where(rank.isna(), "")
@@ -187,7 +189,7 @@ def posterior_values(
     patients = pd.Index([str(p) for p in draws["patient"].values], name="patient")
     values = draws.transpose("patient", "chain", "draw").values.reshape(len(patients), -1)
     values = values.astype(float)
-    linear = name.startswith("detectable")
+    linear = name.startswith(_LINEAR)
     usable = np.isfinite(values) if linear else np.isfinite(values) & (values > 0)
     known = usable.mean(axis=1) > 0.5
     zeros = (values == 0).mean(axis=1) >= 0.5

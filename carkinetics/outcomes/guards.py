@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import math
-import re
 from numbers import Real
 
 import pandas as pd
 
 from carkinetics.errors import DataError, Fault
 from carkinetics.outcomes.endpoint import SURVIVAL, Endpoint
+from carkinetics.quantities import days_in, family_of
 
 DEFAULT_WINDOW = 28.0
 
-_AREA = re.compile(r"auc_(\d+)_(\d+)")
-_ON_A_DAY = re.compile(r"(?:detectable|level)_(\d+)")
-# Defined by how long cells, or sampling, last.
-_LASTING = ("persistence", "tlast", "clast", "mean_level", "beyond_28")
+# Settled by the peak, which the window bounds.
+_AT_PEAK = (
+    "cmax", "tmax", "doubling_time", "auc_to_onset", "slope_to_onset", "level_at_total_peak",
+    "share_at_total_peak",
+)  # fmt: skip
 
 
 def known_by(exposure: str, window: float = DEFAULT_WINDOW) -> float:
@@ -32,14 +33,18 @@ def known_by(exposure: str, window: float = DEFAULT_WINDOW) -> float:
     Returns
     -------
     float
-        The day [day]; infinite for persistence and its relatives, which no day settles.
+        The day [day]; infinite where no day settles it: persistence, the last level, a time above
+        a limit, areas up to the last sample, and half-lives of the decline depend on how long a
+        patient is followed.
+
+    Examples
+    --------
+    >>> known_by("auc_0_28"), known_by("slope_28_60"), known_by("terminal_half_life")
+    (28.0, 60.0, inf)
     """
-    if exposure in _LASTING:
-        return math.inf
-    area, on_a_day = _AREA.fullmatch(exposure), _ON_A_DAY.fullmatch(exposure)
-    if area:
-        return float(area[2])
-    return float(on_a_day[1]) if on_a_day else window
+    if exposure in _AT_PEAK:
+        return window
+    return max(days_in(exposure), default=math.inf)
 
 
 def check_clock(
@@ -81,10 +86,11 @@ def check_clock(
     ----------
     Giobbie-Hurder et al. 2013, doi 10.1200/JCO.2013.49.5283.
     """
+    settled = known_by(exposure, window)
     if endpoint.kind != SURVIVAL:
-        return ()
-    start, settled = landmark or 0.0, known_by(exposure, window)
-    if start >= settled:
+        return _followed_up(exposure) if math.isinf(settled) else ()
+    starts = endpoint.starts
+    if (starts >= settled).all():
         return ()
     if math.isinf(settled) and landmark is not None:
         return (
@@ -92,11 +98,12 @@ def check_clock(
             "it. The presence of cells on the landmark itself (detectable_28 with landmark=28) "
             "has no such bias.",
         )
-    early = endpoint.used[endpoint.used["day"] + start < settled]
-    always = math.isinf(settled) or exposure == "tmax" or _ON_A_DAY.fullmatch(exposure) is not None
+    ends = endpoint.used["day"] + starts
+    early = ends[(starts < settled) & (ends < settled)]
+    always = math.isinf(settled) or exposure == "tmax" or _is_on_a_day(exposure)
     if not always and early.empty:
         return ()
-    reason = _reason(exposure, settled, early, start)
+    reason = _reason(exposure, settled, early, float(starts.min()))
     if allow_after_day_0:
         return (
             f"by explicit choice (allow_after_day_0=True) the clock was kept although {reason}; "
@@ -113,14 +120,26 @@ def check_clock(
     )
 
 
-def _reason(exposure: str, settled: float, early: pd.DataFrame, start: float) -> str:
+def _is_on_a_day(exposure: str) -> bool:
+    """Tell whether an exposure is the state on one day, which only those seen then can have."""
+    found = family_of(exposure)
+    return found is not None and len(found[1]) == 1
+
+
+def _followed_up(exposure: str) -> tuple[str, ...]:
+    """Say what an exposure without an end makes of patients who were not followed as long."""
+    return (
+        f"{exposure} depends on how long a patient is sampled: where sampling ends at relapse, "
+        "other therapy or death, it is short in those who did badly",
+    )
+
+
+def _reason(exposure: str, settled: float, early: pd.Series, start: float) -> str:
     if math.isinf(settled):
         return f"{exposure} is defined by what happens after day {start:g}"
     if early.empty:
         return f"{exposure} is defined after day {start:g} (known by day {settled:g})"
-    days = ", ".join(
-        f"{patient} on day {day + start:g}" for patient, day in early["day"].head(5).items()
-    )
+    days = ", ".join(f"{patient} on day {day:g}" for patient, day in early.head(5).items())
     more = f" and {len(early) - 5} more" if len(early) > 5 else ""
     return (
         f"{exposure} is known by day {settled:g} only, and {len(early)} event(s) or censoring(s) "
