@@ -18,6 +18,7 @@ from carkinetics.inference.effects import (
     lkj_shape,
     patient_effects,
 )
+from carkinetics.inference.extension import Extension, extended_levels
 from carkinetics.inference.layout import Layout, lay_out
 from carkinetics.inference.terms import (
     PATIENT_SHIFT,
@@ -89,6 +90,8 @@ class Plan:
         Whether patient effects are correlated.
     tolerance : float
         Local error of the solver.
+    extension : Extension or None
+        What is added to the fit, such as outcomes.
     """
 
     source: Model
@@ -101,6 +104,7 @@ class Plan:
     residual: str
     correlated: bool
     tolerance: float
+    extension: Extension | None = None
 
     @property
     def varying(self) -> tuple[Quantified, ...]:
@@ -120,7 +124,8 @@ class Plan:
             found["nu_patients"] = FREEDOM_TEXT
         if self.correlation_shape is not None:
             found["partial_correlation_unit"] = f"those of an LKJ({self.correlation_shape:g})"
-        return found | term_priors(self.layout, self.model.observed, self.residual)
+        found |= term_priors(self.layout, self.model.observed, self.residual)
+        return found | (self.extension.prior_texts() if self.extension else {})
 
     @property
     def correlation_shape(self) -> float | None:
@@ -245,8 +250,15 @@ def assemble(plan: Plan) -> pm.Model:
             heavy=plan.heavy,
         )
         columns = _natural_columns(plan, locations, effects.coordinates)
-        log_level = _log_level(plan, columns)
-        _add_terms(plan, log_level, scales)
+        if plan.extension is None:
+            _add_terms(plan, _log_level(plan, columns), scales)
+        else:
+            request = plan.extension.request()
+            log_level, extra = extended_levels(
+                plan.system, plan.layout, columns, request, plan.tolerance
+            )
+            _add_terms(plan, log_level, scales)
+            plan.extension.add(extra)
     return pymc_model
 
 

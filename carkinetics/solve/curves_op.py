@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytensor.tensor as pt
 from numba import njit
-from pytensor.gradient import disconnected_type
+from pytensor.gradient import DisconnectedType, disconnected_type
 from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import (
@@ -127,7 +127,7 @@ class LogCurves(Op):
         parts = [
             contract_by_patient(cotangents[2 * k], outputs[2 * k + 1], rows[k])
             for k in range(3)
-            if not isinstance(cotangents[2 * k].type, type(disconnected_type()))
+            if not isinstance(cotangents[2 * k].type, DisconnectedType)
         ]
         gradient = sum(parts[1:], parts[0])
         return [gradient, *(disconnected_type() for _ in range(4))]
