@@ -98,7 +98,13 @@ def fit_joint(
         Day by which the peak has been reached [day].
     allow_after_day_0 : bool
         Go on where the exposure is defined after the clock starts, and say so in the notes.
-    draws, tune, chains, cores, target_accept, prior_check, rerun, progress
+    draws, tune, chains, cores : int
+        See `fit`.
+    target_accept : float
+        See `fit`.
+    prior_check, rerun : bool
+        See `fit`.
+    progress : {"auto", "bar", "notebook", "log", "none"}
         See `fit`.
     **kinetics
         ``assays``, ``patient_effects``, ``residual``, ``correlated``, ``tolerance``; see `fit`. As
@@ -151,6 +157,7 @@ def load_joint(path: str | Path, *, fit: Fit | None = None) -> JointFit:
     Returns
     -------
     JointFit
+        As it was saved.
 
     Raises
     ------
