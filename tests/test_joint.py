@@ -232,6 +232,27 @@ def test_an_unknown_argument_and_another_fit_are_refused(stein, cohort, small_fi
         ck.fit_joint(stein, cohort, seed=1, fit=small_fit)
 
 
+@pytest.mark.slow
+def test_every_special_form_is_sampled(stein, cohort):
+    """A hazard that follows the level, piecewise, with competing deaths and a covariate."""
+    found = quiet(
+        ck.fit_joint, stein, cohort, seed=4, outcomes=["ttp"], time_dependent="level",
+        hazard="piecewise", competing=True, adjust=["age_years"], prior_check=False, **SHORT,
+    )  # fmt: skip
+    table = found.table().set_index("outcome")
+    assert list(table.index) == ["ttp", DEATH_FIRST]
+    assert np.isfinite(table.select_dtypes("number").to_numpy()).all()
+    group = found.kinetics.data["carkinetics/outcomes"]
+    assert group["covariates_ttp"].sizes["covariate"] == 1
+    assert group["walk_ttp"].sizes["cut"] == 4
+    assert "current level" in repr(found)
+    shown = ck.associate(found, outcome="ttp")
+    names = [e.method for e in shown.of_mode(JOINT)]
+    assert names[0] == "piecewise hazard, current level, adjusted"
+    assert names[1].endswith("death without progression")
+    assert "at risk from the first sample" in " ".join(shown.notes)
+
+
 # --- densities --------------------------------------------------------------------------------
 
 

@@ -277,3 +277,91 @@ def test_a_failed_solve_leaves_zeros_and_an_outcome():
     assert peak[1, 0] == 0
     assert (gradient[1] == 0).all()
     assert np.isfinite(gradient).all()
+
+
+STEIN_AS_EQUATIONS = """
+[model]
+title = "Stein 2019 as equations"
+summary = "Growth until a known day, then two parts that fall at their own pace."
+reference = "doi 10.1002/psp4.12388"
+time = "day"
+[subsets]
+cell_type = ["total"]
+[constants.peak_day]
+value = 10
+unit = "day"
+label = "day of the peak"
+source = "test"
+standing = "choice"
+[states.fast]
+unit = "level"
+scale = "log"
+start = "cmax * (1 - memory_fraction) * exp(-growth * peak_day)"
+label = "fast part"
+[states.slow]
+unit = "level"
+scale = "log"
+start = "cmax * memory_fraction * exp(-growth * peak_day)"
+label = "slow part"
+[equations]
+fast = "where(t < peak_day, growth, -alpha) * fast"
+slow = "where(t < peak_day, growth, -beta) * slow"
+[observed.flow]
+unit = "cells/uL"
+is = "fast + slow"
+error = "lognormal"
+sigma = "halfnormal(0.4)"
+label = "flow"
+[parameters.cmax]
+unit = "level"
+label = "peak"
+prior = { "cells/uL" = "lognormal(median=100, gsd=2)" }
+source = "test"
+standing = "choice"
+[parameters.memory_fraction]
+unit = "1"
+label = "slow share"
+prior = "logitnormal(median=0.01, sd=1)"
+source = "test"
+standing = "choice"
+[parameters.growth]
+unit = "1/day"
+label = "growth rate"
+prior = "lognormal(median=0.9, gsd=1.2)"
+source = "test"
+standing = "choice"
+[parameters.alpha]
+unit = "1/day"
+label = "fast rate"
+prior = "lognormal(median=0.16, gsd=1.5)"
+source = "test"
+standing = "choice"
+[parameters.beta]
+unit = "1/day"
+label = "slow rate"
+prior = "lognormal(median=0.01, gsd=1.5)"
+source = "test"
+standing = "choice"
+"""
+
+
+def test_peak_and_area_of_stein_as_equations_are_those_of_its_closed_form():
+    """The kink is a known day: maxima and areas agree to 1e-7 at tolerance 1e-9."""
+    model = ck.Model.from_text(STEIN_AS_EQUATIONS, "stein_as_equations")
+    params = prior_draws(model, 40, seed=9)
+    found = curves_of(compile_curves(model.system()), params, tolerance=1e-9)
+    at = list(model.system().parameters)
+    cmax, share, growth, alpha, beta = (
+        params[:, at.index(n)] for n in ("cmax", "memory_fraction", "growth", "alpha", "beta")
+    )
+    np.testing.assert_allclose(found["peak"][:, 0], np.log(cmax), atol=1e-7)
+    np.testing.assert_allclose(found["day"][:, 0], 10.0, atol=1e-9)
+    gradient = found["peak_jacobian"][:, 0]
+    np.testing.assert_allclose(gradient[:, at.index("cmax")], 1 / cmax, rtol=1e-7)
+    np.testing.assert_allclose(gradient[:, at.index("alpha")], 0, atol=1e-7)
+    for k, day in enumerate(AREA_DAYS):
+        before, after = min(day, 10.0), max(day - 10.0, 0.0)
+        area = (np.exp(growth * (before - 10)) - np.exp(-growth * 10)) / growth
+        area += (1 - share) * (1 - np.exp(-alpha * after)) / alpha
+        area += share * (1 - np.exp(-beta * after)) / beta
+        np.testing.assert_allclose(found["area"][:, k, 0], np.log(cmax * area), atol=1e-6)
