@@ -86,7 +86,8 @@ def check_fit(data: xr.DataTree, limits: Limits = DEFAULT_LIMITS, attempts: int 
     ----------
     data : DataTree
         With ``sample_stats``, ``observed_data``, ``posterior_predictive`` and, under
-        ``carkinetics``, ``population``, ``exposure_check`` and ``effects``.
+        ``carkinetics``, ``population``, ``exposure_check``, ``effects`` and, in a joint model,
+        ``outcomes``.
     limits : Limits
         What a trustworthy fit keeps.
     attempts : int
@@ -97,9 +98,9 @@ def check_fit(data: xr.DataTree, limits: Limits = DEFAULT_LIMITS, attempts: int 
     Check
     """
     stats = data["sample_stats"].to_dataset()
-    population = convergence(data["carkinetics/population"].to_dataset())
-    exposure = convergence(data["carkinetics/exposure_check"].to_dataset())
-    both = pd.concat([population, exposure], ignore_index=True)
+    names = ("population", "exposure_check", "outcomes")
+    parts = [data[f"carkinetics/{n}"] for n in names if n in data["carkinetics"].children]
+    both = pd.concat([convergence(part.to_dataset()) for part in parts], ignore_index=True)
     coverage = coverage_of(data)
     rows = [*_chain_rows(both, limits, stats.sizes["draw"]), *_sampler_rows(stats, limits)]
     table = pd.DataFrame(rows, columns=["check", "value", "limit", "passed", "where", "remedy"])

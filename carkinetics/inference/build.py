@@ -19,6 +19,7 @@ from carkinetics.inference.effects import (
     lkj_shape,
     patient_effects,
 )
+from carkinetics.inference.extension import Extension, extended_levels
 from carkinetics.inference.layout import Layout, lay_out
 from carkinetics.inference.terms import (
     PATIENT_SHIFT,
@@ -93,6 +94,8 @@ class Plan:
         Parameters that all patients share, though the model lets them vary.
     tolerance : float
         Local error of the solver.
+    extension : Extension or None
+        What is added to the fit, such as outcomes.
     """
 
     source: Model
@@ -106,6 +109,7 @@ class Plan:
     correlated: bool
     common: tuple[str, ...]
     tolerance: float
+    extension: Extension | None = None
 
     @property
     def varying(self) -> tuple[Quantified, ...]:
@@ -125,7 +129,8 @@ class Plan:
             found["nu_patients"] = freedom_text(EFFECT_RATE)
         if self.correlation_shape is not None:
             found["partial_correlation_unit"] = f"those of an LKJ({self.correlation_shape:g})"
-        return found | term_priors(self.layout, self.model.observed, self.residual)
+        found |= term_priors(self.layout, self.model.observed, self.residual)
+        return found | (self.extension.prior_texts() if self.extension else {})
 
     @property
     def correlation_shape(self) -> float | None:
@@ -254,8 +259,15 @@ def assemble(plan: Plan) -> pm.Model:
             heavy=plan.heavy,
         )
         columns = _natural_columns(plan, locations, effects.coordinates)
-        log_level = _log_level(plan, columns)
-        _add_terms(plan, log_level, scales)
+        if plan.extension is None:
+            _add_terms(plan, _log_level(plan, columns), scales)
+        else:
+            request = plan.extension.request()
+            log_level, extra = extended_levels(
+                plan.system, plan.layout, columns, request, plan.tolerance
+            )
+            _add_terms(plan, log_level, scales)
+            plan.extension.add(extra)
     return pymc_model
 
 

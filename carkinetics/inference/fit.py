@@ -99,8 +99,7 @@ def fit(
     patient effect. Sampling is NUTS by nutpie with gradients from the solver's own
     sensitivities. Read ``fit.check()`` before anything else.
     """
-    settings = SamplerSettings(draws, tune, chains, _cores(cores), target_accept)
-    _check_settings(settings, seed, tolerance)
+    settings = sampler_settings(draws, tune, chains, cores, target_accept, seed, tolerance)
     reporter = Reporter(progress)
     plan = plan_fit(
         model,
@@ -112,6 +111,19 @@ def fit(
         common=common,
         tolerance=tolerance,
     )
+    return fit_plan(plan, cohort, settings, seed, prior_check, rerun, reporter)
+
+
+def fit_plan(
+    plan: Plan,
+    cohort: Cohort,
+    settings: SamplerSettings,
+    seed: int,
+    prior_check: bool,
+    rerun: bool,
+    reporter: Reporter,
+) -> Fit:
+    """Fit what has been planned; see `fit`."""
     gate = prior_gate(plan, seed)
     reporter.say(str(gate))
     if prior_check:
@@ -138,7 +150,7 @@ def _sampled(
         stricter = settings.stricter(smaller_steps=_diverged(check))
         result, check = _attempt(cohort, prepared, stricter, gate, seed + 1, 2, reporter)
     if not check.passed:
-        warnings.warn(str(check), CarkineticsWarning, stacklevel=3)
+        warnings.warn(str(check), CarkineticsWarning, stacklevel=4)
     return result
 
 
@@ -194,13 +206,26 @@ def _describe(
             "below": None if np.isnan(gate.below) else gate.below,
             "passed": gate.passed,
         },
+        **({"joint": plan.extension.settings()} if plan.extension else {}),
         "sampling_seconds": round(seconds, 1),
         "versions": package_versions(),
     }
 
 
-def _cores(cores: int | None) -> int:
-    return SamplerSettings().cores if cores is None else cores
+def sampler_settings(
+    draws: int,
+    tune: int,
+    chains: int,
+    cores: int | None,
+    target_accept: float,
+    seed: int,
+    tolerance: float,
+) -> SamplerSettings:
+    """Collect the settings of a fit; raises `FitError` for what cannot be used."""
+    used = SamplerSettings().cores if cores is None else cores
+    settings = SamplerSettings(draws, tune, chains, used, target_accept)
+    _check_settings(settings, seed, tolerance)
+    return settings
 
 
 def _check_settings(settings: SamplerSettings, seed: int, tolerance: float) -> None:

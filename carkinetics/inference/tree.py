@@ -47,7 +47,8 @@ def build_tree(prepared: Prepared, sampled: xr.DataTree, seed: int) -> xr.DataTr
     DataTree
         Groups ``posterior``, ``sample_stats``, ``log_likelihood``, ``posterior_predictive``,
         ``observed_data``, ``constant_data`` and, under ``carkinetics``, ``parameters`` (of the
-        patients), ``population``, ``effects`` and ``exposure_check``.
+        patients), ``population``, ``effects`` and ``exposure_check``, and ``outcomes`` in a joint
+        model.
     """
     plan = prepared.plan
     constants = _constants(prepared)
@@ -72,6 +73,8 @@ def build_tree(prepared: Prepared, sampled: xr.DataTree, seed: int) -> xr.DataTr
         "carkinetics/effects": _effects(prepared, posterior, centering),
         "carkinetics/exposure_check": _exposure(plan, posterior, parameters),
     }
+    if plan.extension is not None:
+        groups["carkinetics/outcomes"] = plan.extension.group(posterior)
     for name, group in groups.items():
         _require_finite(name, group)
     return xr.DataTree.from_dict({f"/{name}": group for name, group in groups.items()})

@@ -43,13 +43,19 @@ from carkinetics.quantities import find_quantity
 if TYPE_CHECKING:
     from carkinetics.exposure import Exposure
     from carkinetics.inference import Fit
+    from carkinetics.outcomes.joint import JointFit
+
+_HEADLINE = (
+    "the headline estimate, with kinetics and outcome in one posterior, is that of the joint "
+    "model: ck.associate(ck.fit_joint(...), ...)"
+)
 
 
 def associate(
-    source: Fit | Exposure | Cohort,
-    exposure: str = "cmax",
+    source: JointFit | Fit | Exposure | Cohort,
+    exposure: str | None = None,
     outcome: str = "ttp",
-    cell_type: str = "total",
+    cell_type: str | None = None,
     assay: str = "flow",
     *,
     probability: float = 0.95,
@@ -62,22 +68,25 @@ def associate(
     propagate: bool = True,
     seed: int = 2026,
 ) -> Association:
-    """Relate an exposure to an outcome, with every classical estimator side by side.
+    """Relate an exposure to an outcome, with all estimators side by side.
 
     Parameters
     ----------
-    source : Fit, Exposure or Cohort
-        A fit or its exposures give the posterior mean of the log exposure, the observed value and
-        the propagated (cut) posterior; a cohort gives the observed value only.
-    exposure : str
-        Name of a quantity, such as ``"cmax"``, ``"auc_0_28"``, ``"tmax"``, ``"level_7"``,
-        ``"persistence"``, ``"detectable_28"``. All but the last go in as natural logs.
+    source : JointFit, Fit, Exposure or Cohort
+        A joint fit gives the headline estimate and, where it was made with a fit of the kinetics
+        alone, all that such a fit gives. A fit or its exposures give the posterior mean of the
+        log exposure, the observed value and the propagated (cut) posterior; a cohort gives the
+        observed value only.
+    exposure : str, optional
+        Name of a quantity, such as ``"cmax"`` (the default), ``"auc_0_28"``, ``"tmax"``,
+        ``"level_7"``, ``"persistence"``, ``"detectable_28"``; that of a joint fit. All but the
+        last go in as natural logs.
     outcome : str
         ``"ttp"``, ``"pfs"``, ``"os"``, ``"dor"`` (duration of response, in responders),
         ``"crs_grade"``, ``"iec_hs"`` or any column of the table of patients: true and false is
         binary, whole numbers up to 10 are grades, others continuous.
-    cell_type : str
-        ``"total"``, ``"CD4"`` or ``"CD8"``.
+    cell_type : str, optional
+        ``"total"`` (the default), ``"CD4"`` or ``"CD8"``; that of a joint fit.
     assay : str
         Assay of the observed values.
     probability : float
@@ -125,6 +134,19 @@ def associate(
     ['Cox (Efron): hazard ratio per doubling 0.60']
     """
     check_numbers(probability, window, landmark, assumed_ratio)
+    joint: Any = source if hasattr(source, "kinetics_only") else None
+    if joint is not None:
+        from carkinetics.outcomes.joint.association import asked_of
+
+        asked = asked_of(
+            joint, outcome, exposure=exposure, cell_type=cell_type, landmark=landmark,
+            adjust=adjust or None,
+        )  # fmt: skip
+        source, exposure, cell_type = asked.source, asked.exposure, asked.cell_type
+        landmark, time_dependent, adjust = asked.landmark, asked.time_dependent, asked.adjust
+        allow_after_day_0 = allow_after_day_0 or asked.allow_after_day_0
+        assay = assay if assay in joint.kinetics.cohort.assays else asked.assay
+    exposure, cell_type = "cmax" if exposure is None else exposure, cell_type or "total"
     label = _label(exposure)
     cohort, exposures = _resolve(source, exposure)
     endpoint = read_endpoint(cohort, outcome)
@@ -173,6 +195,13 @@ def associate(
     notes += before_onset(endpoint, exposure) + selected(cohort, endpoint)
     notes += competing(cohort, endpoint)
     posterior = next((v for v in modes if v.mode == POSTERIOR_MEAN), None)
+    if joint is not None:
+        from carkinetics.outcomes.joint.association import joint_estimates, joint_notes
+
+        estimates = joint_estimates(joint, outcome, probability) + estimates
+        notes = joint_notes(joint, outcome) + notes
+    elif posterior is not None:
+        notes += (_HEADLINE,)
     return Association(
         exposure=exposure,
         outcome=outcome,

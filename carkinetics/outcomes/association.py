@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SYNTHETIC = "SYNTHETIC, not patient data"
 
-# In the order in which a table shows them; the joint model will be the headline.
+# In the order in which a table shows them; the joint model is the headline.
 JOINT = "joint"
 POSTERIOR_MEAN = "classical, posterior mean of log exposure"
 OBSERVED_VALUE = "classical, observed value"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from carkinetics.model import System
 
 _BEGIN, _END = "# --- model: begin ---", "# --- model: end ---"
+_FEATURES = re.compile(
+    r" *# --- curve features: begin ---\n(.*?) *# --- curve features: end ---\n", re.DOTALL
+)
 
 
 @dataclass(frozen=True)
@@ -91,25 +95,31 @@ def solvable(system: System) -> Solvable:
     )
 
 
-def generate(system: System) -> str:
+def generate(system: System, *, curves: bool = False) -> str:
     """Write the source of a solver module for a system.
 
     Parameters
     ----------
     system : System
         Expanded scalar equations of a model.
+    curves : bool
+        Whether the solver also gives maxima and areas.
 
     Returns
     -------
     str
-        Python source with a function ``solve``; see ``stepper_template.py`` for its signature.
+        Python source with a function ``solve``, and ``solve_curves`` if `curves`; see
+        ``stepper_template.py`` for their signatures. Without `curves` nothing of it is in the
+        source, so that a plain fit neither compiles nor runs it.
     """
-    template = _text_of("stepper_template.py")
+    template = _FEATURES.sub(r"\1" if curves else "", _text_of("stepper_template.py"))
     head, rest = template.split(_BEGIN)
     _, tail = rest.split(_END)
     # Machine code is cached with the source; these functions are compiled into it.
-    functions = source_hash(_text_of("fastmath.py"))
-    return f"{head}# fastmath {functions}\n{_model_code(solvable(system))}{tail}"
+    functions = f"# fastmath {source_hash(_text_of('fastmath.py'))}\n"
+    if curves:
+        functions += f"# curve_features {source_hash(_text_of('curve_features.py'))}\n"
+    return f"{head}{functions}{_model_code(solvable(system), curves)}{tail.rstrip()}\n"
 
 
 def source_hash(source: str) -> str:
@@ -134,7 +144,7 @@ def _text_of(name: str) -> str:
     return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
-def _model_code(equations: Solvable) -> str:
+def _model_code(equations: Solvable, curves: bool) -> str:
     sens = _sensitivities(equations)
     outputs = _output_expressions(equations, sens.where)
     printer = Printer(equations, sens.symbols)
@@ -154,6 +164,12 @@ def _model_code(equations: Solvable) -> str:
     days = switch_days(equations)
     before = [math.nextafter(day, -math.inf) for day in days]
     after = [math.nextafter(day, math.inf) for day in days]
+    of_lanes = [
+        printer.lane_function("output_lanes", "t, y, p, c, out", [*levels, *slopes], "out"),
+        printer.lane_function(
+            "output_sensitivity_lanes", "t, y, s, p, c, jacobian", jacobian, "jacobian"
+        ),
+    ]
     return "\n\n".join(
         [
             f"N_STATE, N_PAR, N_SHARED, N_SENS, N_OUT = {', '.join(map(str, sizes))}\n"
@@ -170,6 +186,7 @@ def _model_code(equations: Solvable) -> str:
                 "output", "t, y, p, c, lane, level, slope", {"level": levels, "slope": slopes}
             ),
             printer.jacobian_function(jacobian, n_par),
+            *(of_lanes if curves else ()),
         ]
     )
 

@@ -149,12 +149,21 @@ def _check_shapes(
 @lru_cache(maxsize=64)
 def compile_system(system: System) -> CompiledSystem:
     """Generate and load the solver of a system; a second call with the same equations is free."""
-    source = generate(system)
+    return _compiled(system, generate(system), "solve")
+
+
+@lru_cache(maxsize=64)
+def compile_curves(system: System) -> CompiledSystem:
+    """Do the same for the solver that gives maxima and areas too; `solve` is its solve_curves."""
+    return _compiled(system, generate(system, curves=True), "solve_curves")
+
+
+def _compiled(system: System, source: str, function: str) -> CompiledSystem:
     return CompiledSystem(
         parameters=tuple(system.parameters),
         cell_types=tuple(system.cell_types),
         source_hash=source_hash(source),
-        solve=_load(source).solve,
+        solve=getattr(_load(source), function),
     )
 
 
@@ -167,8 +176,15 @@ def cache_folder() -> Path:
     return Path(root) / "carkinetics"
 
 
-def load_solver(key: str) -> Callable[..., Any]:
+def load_solver(key: str, function: str = "solve") -> Callable[..., Any]:
     """Return the solver with this hash from the cache folder: its equations are not at hand.
+
+    Parameters
+    ----------
+    key : str
+        Hash of its source.
+    function : str
+        ``"solve"``, or ``"solve_curves"`` for the solver that gives maxima and areas too.
 
     Raises
     ------
@@ -177,7 +193,7 @@ def load_solver(key: str) -> Callable[..., Any]:
     """
     path = cache_folder() / f"{_name(key)}.py"
     try:
-        return _load(path.read_text(encoding="utf-8")).solve
+        return getattr(_load(path.read_text(encoding="utf-8")), function)
     except OSError as error:
         raise SolverError(
             f"the solver {key} is not in {cache_folder()}; load the model that it belongs to, "

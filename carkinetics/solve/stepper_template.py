@@ -24,6 +24,10 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+# --- curve features: begin ---
+from carkinetics.solve import curve_features as features
+
+# --- curve features: end ---
 from carkinetics.solve.fastmath import (  # noqa: F401
     exp,
     hill,
@@ -89,6 +93,22 @@ def output_sensitivity(t, y, s, p, c, lane, jacobian):
     """Compute the derivatives of the log levels at one sample of one lane."""
     jacobian[0, 0] = s[0] / y[0]
     jacobian[0, 1] = s[1] / y[0]
+
+
+@njit(error_model="numpy")
+def output_lanes(t, y, p, c, out):
+    """Compute log levels, then their time derivatives, of all lanes."""
+    for lane in range(t.shape[0]):
+        out[lane] = log(y[lane])
+        out[8 + lane] = c[lane]
+
+
+@njit(error_model="numpy")
+def output_sensitivity_lanes(t, y, s, p, c, jacobian):
+    """Compute the derivatives of the log levels of all lanes."""
+    for lane in range(t.shape[0]):
+        jacobian[lane] = s[lane] / y[lane]
+        jacobian[8 + lane] = s[8 + lane] / y[lane]
 
 
 # --- model: end ---
@@ -357,10 +377,75 @@ def take_patient(lane, values, p, c, y, s, largest):
         largest[i * LANES + lane] = abs(y[i * LANES + lane])
 
 
+# --- curve features: begin ---
+@njit(error_model="numpy")
+def lane_weights(fraction, h, weights, repeated):
+    """Set the interpolation weights of all lanes, times the step, and repeat them per state."""
+    for lane in range(fraction.shape[0]):
+        interpolation_weights(fraction[lane], weights)
+        for j in range(7):
+            repeated[j * LANES + lane] = h[lane] * weights[j]
+
+
+def _interpolation(n):
+    """Make the function that fills states (or sensitivities) of all lanes at a place."""
+    m = n * LANES
+
+    @njit(error_model="numpy", fastmath={"contract"})
+    def interpolate_lanes(b, y, k, out):
+        for i in range(n):
+            first = i * LANES
+            for lane in range(b.shape[0] // 7):
+                at = first + lane
+                out[at] = y[at] + (
+                    b[lane] * k[at]
+                    + b[LANES + lane] * k[m + at]
+                    + b[2 * LANES + lane] * k[2 * m + at]
+                    + b[3 * LANES + lane] * k[3 * m + at]
+                    + b[4 * LANES + lane] * k[4 * m + at]
+                    + b[5 * LANES + lane] * k[5 * m + at]
+                    + b[6 * LANES + lane] * k[6 * m + at]
+                )
+
+    return interpolate_lanes
+
+
+states_at, sensitivities_at = _interpolation(N_STATE), _interpolation(N_SENS)
+
+
+@njit(error_model="numpy")
+def inside(lanes, t, h, place):
+    """Fill log levels and slopes at a place inside the step of every lane."""
+    for lane in range(t.shape[0]):
+        lanes.day[lane] = t[lane] + place.fraction[lane] * h[lane]
+    lane_weights(place.fraction, h, lanes.weights, lanes.repeated)
+    states_at(lanes.repeated, lanes.y, lanes.k, lanes.y_at)
+    output_lanes(lanes.day, lanes.y_at, lanes.p, lanes.c, place.out)
+
+
+@njit(error_model="numpy")
+def at_end(lanes, t, h, place):
+    """Fill log levels and slopes at the end of the step of every lane."""
+    for lane in range(t.shape[0]):
+        lanes.day[lane] = t[lane] + h[lane]
+    output_lanes(lanes.day, lanes.y_new, lanes.p, lanes.c, place.out)
+
+
+@njit(error_model="numpy")
+def gradient(lanes, t, h, place):
+    """Fill the derivatives of the log levels where `inside` has just been called."""
+    sensitivities_at(lanes.repeated, lanes.s, lanes.ks, lanes.s_at)
+    output_sensitivity_lanes(lanes.day, lanes.y_at, lanes.s_at, lanes.p, lanes.c, place.jacobian)
+
+
+# --- curve features: end ---
 @njit(error_model="numpy")
 def integrate(
     params, offsets, days, queue, tolerance, max_steps, with_sensitivity,
     level, slope, jacobian, outcome, steps,
+    # --- curve features: begin ---
+    wanted, found,
+    # --- curve features: end ---
 ):  # fmt: skip
     """Solve the patients of the queue, eight at a time."""
     p, c = workspace(N_PAR * LANES), workspace(N_SHARED * LANES)
@@ -378,6 +463,14 @@ def integrate(
     waiting, running, fresh = 0, 0, False
     for lane in range(LANES):
         patient[lane] = -1
+    # --- curve features: begin ---
+    lanes = features.Lanes(
+        y, y_new, k, s, ks, p, c, weights,
+        workspace(LANES), workspace(7 * LANES), workspace(SIZE_Y), workspace(SIZE_S),
+    )  # fmt: skip
+    progress = features.make_progress(LANES, N_OUT, N_PAR, wanted)
+    place, final = features.make_place(LANES, N_OUT, N_PAR), np.zeros(LANES)
+    # --- curve features: end ---
 
     while True:
         for lane in range(LANES):
@@ -387,6 +480,9 @@ def integrate(
                 patient[lane], cursor[lane], last[lane] = who, offsets[who], offsets[who + 1]
                 t[lane], h[lane], log_previous[lane], switch[lane] = 0.0, FIRST_STEP, 0.0, 0
                 waiting, running, fresh = waiting + 1, running + 1, True
+                # --- curve features: begin ---
+                final[lane] = features.begin(lane, who, wanted, progress, days[last[lane] - 1])
+                # --- curve features: end ---
         if running == 0:
             return
         if fresh:
@@ -402,6 +498,9 @@ def integrate(
                 limit[lane] = BEFORE[switch[lane]]
             if patient[lane] >= 0:
                 end = min(limit[lane], days[last[lane] - 1])
+                # --- curve features: begin ---
+                end = min(limit[lane], final[lane])
+                # --- curve features: end ---
                 step[lane] = max(0.0, min(h[lane], end - t[lane]))
         try_step(t, step, limit, y, p, c, step_y, stage_t, stage_y, k)
         level_scale(t, y, p, c, scale)
@@ -417,6 +516,11 @@ def integrate(
                     s_new, p, c, ks[stage * SIZE_S : (stage + 1) * SIZE_S],
                 )  # fmt: skip
 
+        # --- curve features: begin ---
+        features.follow(
+            inside, at_end, gradient, lanes, patient, error, t, step, wanted, progress, place, found
+        )
+        # --- curve features: end ---
         for lane in range(LANES):
             who = patient[lane]
             if who < 0:
@@ -425,6 +529,9 @@ def integrate(
             before, h[lane] = h[lane], step[lane] * factor[lane]
             if error[lane] <= 1.0:
                 end, last_day = t[lane] + step[lane], days[last[lane] - 1]
+                # --- curve features: begin ---
+                last_day = final[lane]
+                # --- curve features: end ---
                 if step[lane] < before:
                     # Cut short by a switch or by the last sample, and not by the error.
                     end, h[lane] = min(limit[lane], last_day), max(before, h[lane])
@@ -439,10 +546,19 @@ def integrate(
                 if end >= limit[lane]:
                     t[lane], fresh = AFTER[switch[lane]], True
                     switch[lane] += 1
+                    # --- curve features: begin ---
+                    progress.state[lane] = max(progress.state[lane], features.SWITCHED)
+                    # --- curve features: end ---
             elif h[lane] < SMALLEST_STEP:
                 outcome[who] = NOT_FINITE
             if steps[who] >= max_steps and cursor[lane] < last[lane]:
                 outcome[who] = TOO_MANY_STEPS
+            # --- curve features: begin ---
+            if steps[who] >= max_steps and t[lane] < final[lane]:
+                outcome[who] = TOO_MANY_STEPS
+            if cursor[lane] >= last[lane] and t[lane] < final[lane] and outcome[who] == SOLVED:
+                continue
+            # --- curve features: end ---
             if cursor[lane] >= last[lane] or outcome[who] != SOLVED:
                 patient[lane], running = -1, running - 1
         accepted_steps(N_STATE, step, error, step_y)
@@ -511,9 +627,76 @@ def solve(params, offsets, days, tolerance, max_steps, with_sensitivity):
     jacobian = np.empty((n_row if with_sensitivity else 0, N_OUT, N_PAR))
     outcome, steps = np.zeros(n_patient, np.int64), np.zeros(n_patient, np.int64)
     queue = longest_first(offsets, days)
+    # --- curve features: begin ---
+    nothing = np.zeros(n_patient + 1, np.int64)
+    wanted = features.Wanted(0.0, nothing[:0], nothing, np.empty(0))
+    found = features.make_features(n_patient, N_OUT, N_PAR, wanted)
+    # --- curve features: end ---
     integrate(
         params, offsets, days, queue, tolerance, max_steps, with_sensitivity,
         level, slope, jacobian, outcome, steps,
+        # --- curve features: begin ---
+        wanted, found,
+        # --- curve features: end ---
     )  # fmt: skip
     mark_failures(offsets, level, slope, jacobian, outcome)
     return level, slope, jacobian, outcome, steps
+
+
+# --- curve features: begin ---
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def solve_curves(
+    params, offsets, days, area_offsets, area_days, peak_until, curves, tolerance, max_steps
+):  # fmt: skip
+    """Integrate every patient; report log levels, areas and maxima with their derivatives.
+
+    Parameters
+    ----------
+    params, offsets, days, tolerance, max_steps
+        See `solve`; every patient has a day.
+    area_offsets, area_days
+        Days of each patient, after 0 and in rising order, up to which the area from day 0 is
+        wanted [day].
+    peak_until : float
+        Day until which the maximum is looked for [day].
+    curves : array of int, shape (curve,)
+        Curves whose maximum is wanted: columns of the levels; the number after the last column is
+        the total.
+
+    Returns
+    -------
+    level, jacobian : array, shape (row, cell_type) and (row, cell_type, parameter)
+        As in `solve`.
+    log_area, area_jacobian : array, shape (area row, cell_type) and (..., parameter)
+        Natural logarithm of the area, and its derivatives.
+    log_peak, peak_jacobian : array, shape (patient, curve) and (..., parameter)
+        Natural logarithm of the highest level, and its derivatives.
+    peak_day : array, shape (patient, curve)
+        First day of the highest level [day].
+    outcome, steps : array of int, shape (patient,)
+        As in `solve`.
+    """
+    n_patient, n_row = params.shape[0], days.shape[0]
+    level, slope = np.empty((n_row, N_OUT)), np.empty((n_row, N_OUT))
+    jacobian = np.empty((n_row, N_OUT, N_PAR))
+    outcome, steps = np.zeros(n_patient, np.int64), np.zeros(n_patient, np.int64)
+    wanted = features.Wanted(peak_until, curves, area_offsets, area_days)
+    found = features.make_features(n_patient, N_OUT, N_PAR, wanted)
+    # A lane whose samples are all behind it looks one day further than its last.
+    padded = np.append(days, np.inf)
+    queue = longest_first(offsets, days)
+    integrate(
+        params, offsets, padded, queue, tolerance, max_steps, True,
+        level, slope, jacobian, outcome, steps, wanted, found,
+    )  # fmt: skip
+    mark_failures(offsets, level, slope, jacobian, outcome)
+    features.mark_failed_features(wanted, found, outcome, SOLVED, NOT_FINITE)
+    return (
+        level, jacobian, found.log_area, found.area_jacobian, found.log_peak,
+        found.peak_jacobian, found.peak_day, outcome, steps,
+    )  # fmt: skip
+
+
+# --- curve features: end ---
