@@ -26,6 +26,7 @@ _HOME = {
     "list_models": "carkinetics.library",
     "load_fit": "carkinetics.inference",
     "load_model": "carkinetics.library",
+    "model_curves": "carkinetics.solve.model_curves",
     "nca": "carkinetics.noncompartmental",
     "observed_quantities": "carkinetics.noncompartmental",
     "patients_from_cdisc": "carkinetics.cohort",

@@ -16,6 +16,8 @@ _VERBS = {
     "+": "add {0} to {1}",
     "-": "subtract {1} from {0}",
     "where": "choose between {0} and {1}",
+    "min": "choose between {0} and {1}",
+    "max": "choose between {0} and {1}",
 }
 
 
@@ -63,6 +65,8 @@ def _unit(node: Node, text: Expression, units: Mapping[str, Found]) -> Found:
         return _power(node, found, text)
     if node.kind == "sqrt":
         return _plain(found[0]) ** 0.5
+    if node.kind in ("min", "max"):
+        return _alike(node, node.children, found, text)
     if node.kind == "hill":
         _alike(node, node.children[:2], found[:2], text)
         _bare(node.children[2], found[2], "hill(...)", text)
