@@ -133,7 +133,8 @@ def _closed_form(system: System) -> _Solve:
     slopes = [sympy.lambdify(symbols, sympy.diff(log, system.time), modules) for log in logs]
 
     def solve(parameters: np.ndarray, days: np.ndarray) -> Any:
-        columns = [column[:, None] for column in parameters.T]
+        # All of one shape: what SymPy prints for nested conditions does not broadcast.
+        columns = [np.broadcast_to(column[:, None], days.shape) for column in parameters.T]
         with np.errstate(all="ignore"):
             log_level = [np.broadcast_to(f(*columns, days), days.shape) for f in levels]
             # The slope before a kink is that a moment earlier.
