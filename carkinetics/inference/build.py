@@ -168,6 +168,11 @@ def plan_fit(
     system = expanded.system()
     for assay in layout.assays:
         _sigma(expanded, assay)
+    if system.stiff or system.doses or system.absent:
+        raise FitError(
+            f"model {model.name} can be simulated and drawn, not fitted: the solver with gradients "
+            "takes no stiff equations, no doses after day 0 and no absent values."
+        )
     parameters = tuple(
         _quantified(expanded, name, layout.latent_unit) for name in system.parameters
     )
