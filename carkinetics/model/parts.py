@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from carkinetics.errors import ModelFileError
+from carkinetics.model.covariates import PublishedCovariate
 from carkinetics.priors import Prior
 
 
@@ -27,6 +28,8 @@ class Parameter:
         Whether there is one per cell type.
     omega_value : float, optional
         Published between-patient SD on the transformed scale.
+    covariates : mapping of str to PublishedCovariate
+        Published coefficients by the text of their term.
     """
 
     name: str
@@ -41,6 +44,7 @@ class Parameter:
     vary: str | None = None
     over: bool = False
     omega_value: float | None = None
+    covariates: Mapping[str, PublishedCovariate] = field(default_factory=dict, hash=False)
 
     @property
     def prior(self) -> Prior | None:

@@ -104,6 +104,15 @@ class StateTable(_Table):
     scale: Literal["log", "natural"] = "natural"
 
 
+class CovariateTable(_Table):
+    """[parameters.NAME.covariates]: a published coefficient of a covariate term."""
+
+    value: float
+    source: str
+    standing: Standing
+    se: float | None = Field(default=None, gt=0)
+
+
 class ParameterTable(_Table):
     """[parameters.NAME]: a number with a prior, or a fixed value."""
 
@@ -118,6 +127,7 @@ class ParameterTable(_Table):
     omega_value: float | None = None
     over: Over = None
     group: str | None = None
+    covariates: dict[str, CovariateTable] = Field(default={}, max_length=MAX_ENTRIES)
 
 
 class SolutionTable(_Table):
@@ -176,6 +186,7 @@ class ModelFile(_Table):
     solution: SolutionTable | None = None
     derived: dict[str, DerivedTable] = Field(default={}, max_length=MAX_ENTRIES)
     published: dict[str, ClaimTable] = Field(default={}, max_length=MAX_ENTRIES)
+    published_priors: float | None = Field(default=None, gt=0, le=100)
 
 
 def read_toml(text: str) -> tuple[dict[str, Any], list[Fault]]:
