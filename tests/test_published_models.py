@@ -75,7 +75,9 @@ def quantity(label, what):
 
 def golden():
     with GOLDEN.open(encoding="utf-8") as file:
-        return [(row["model"], row["quantity"], float(row["value"])) for row in csv.DictReader(file)]
+        return [
+            (row["model"], row["quantity"], float(row["value"])) for row in csv.DictReader(file)
+        ]
 
 
 @pytest.mark.parametrize(("label", "what", "value"), golden(), ids=lambda x: str(x))
@@ -255,7 +257,12 @@ def test_the_transit_chain_after_wu_2022_is_a_gamma_density():
     from scipy.stats import gamma
 
     values = {"amount": 1e4, "tlag": 4, "transit_time": 8, "pulse_width": 0.01}
-    values |= {"fast_half_life": 1e6, "slow_share": 0.01, "slow_half_life": 1e6, "start_share": 1e-12}
+    values |= {
+        "fast_half_life": 1e6,
+        "slow_share": 0.01,
+        "slow_half_life": 1e6,
+        "start_share": 1e-12,
+    }
     days = np.array([6.0, 9.0, 14.0, 30.0])
     found = ck.model_curves(ck.load_model("wu_2022"), days, values)["level"].to_numpy()
     assert found == pytest.approx(1e4 * gamma.cdf(days - 4, 4, scale=2), rel=1e-3)

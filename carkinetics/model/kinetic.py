@@ -185,6 +185,38 @@ class Model:
             return self
         return Model.from_text(self.text, self.name, cell_types)
 
+    def with_published_priors(self, widen: float = 2.0) -> Model:
+        """Return the model with its published numbers as weakly informative priors.
+
+        Parameters
+        ----------
+        widen : float
+            The prior of a typical value is centered on the published one, with an SD, on the
+            transformed scale, of ``widen`` times a quarter of the between-patient SD: ``widen``
+            times the standard error of a trial of 16 patients.
+
+        Returns
+        -------
+        Model
+            Its text says so in a first line, ``published_priors = 2.0``, so that it is saved,
+            hashed and shown like any other. A published between-patient SD becomes the scale of a
+            half-normal prior. Parameters and latent units without a published number keep theirs.
+
+        Raises
+        ------
+        ModelFileError
+            Where no parameter has a published value, or `widen` is not above 0 and at most 100.
+        """
+        from carkinetics.model.published_priors import STANDINGS, text_with_published_priors
+
+        if not any(
+            p.values and p.priors and p.standing in STANDINGS for p in self.parameters.values()
+        ):
+            what = "no parameter has a published value to center a prior on"
+            raise ModelFileError(Fault(self.name, what, "Fit it with the priors of its file."))
+        text = text_with_published_priors(self.text, float(widen))
+        return Model.from_text(text, self.name, self.cell_types)
+
     def with_values(self, values: Mapping[str, float]) -> Model:
         """Return the model with some of its numbers replaced.
 
@@ -265,7 +297,9 @@ class Model:
         }
         # What depends on an absent number has no value.
         return {
-            name: (float(value), unit) for name, (value, unit) in found.items() if not value.free_symbols
+            name: (float(value), unit)
+            for name, (value, unit) in found.items()
+            if not value.free_symbols
         }
 
     def _names(self) -> tuple[str, ...]:
@@ -286,11 +320,16 @@ class Model:
 
     def __repr__(self) -> str:
         kind = "closed form" if self.closed_form else f"{len(self._system.states)} states"
-        return (
-            f"Model {self.name}: {self.title}\n"
-            f"    cell types {', '.join(self.cell_types)}; {kind}; "
-            f"{len(self._system.parameters)} parameters: {', '.join(self._system.parameters)}"
-        )
+        lines = [
+            f"Model {self.name}: {self.title}",
+            f"cell types {', '.join(self.cell_types)}; {kind}; "
+            f"{len(self._system.parameters)} parameters: {', '.join(self._system.parameters)}",
+        ]
+        for parameter in self.parameters.values():
+            if parameter.covariates:
+                shown = "; ".join(f"{c.term} {c.value:+g}" for c in parameter.covariates.values())
+                lines.append(f"published covariates of {parameter.name}: {shown}")
+        return "\n    ".join(lines)
 
 
 def _build(

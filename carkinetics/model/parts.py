@@ -6,16 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from carkinetics.errors import ModelFileError
+from carkinetics.model.covariates import PublishedCovariate
 from carkinetics.priors import Prior
-
-
-@dataclass(frozen=True)
-class Effect:
-    """A published covariate effect: what the transformed parameter gains per unit of a term."""
-
-    value: float
-    source: str
-    standing: str
 
 
 @dataclass(frozen=True)
@@ -99,8 +91,8 @@ class Parameter:
         Published between-patient SD on the transformed scale.
     absent : str, optional
         Why no value is known; None where there is one, or where the user gave one.
-    covariates : mapping of str to Effect
-        Published effects on the transformed scale, by the term they multiply.
+    covariates : mapping of str to PublishedCovariate
+        Published coefficients by the text of their term.
     """
 
     name: str
@@ -116,7 +108,7 @@ class Parameter:
     over: bool = False
     omega_value: float | None = None
     absent: str | None = None
-    covariates: Mapping[str, Effect] = field(default_factory=dict, hash=False)
+    covariates: Mapping[str, PublishedCovariate] = field(default_factory=dict, hash=False)
 
     @property
     def prior(self) -> Prior | None:

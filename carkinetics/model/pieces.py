@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping
 from carkinetics.equations.nodes import EquationFault, point_at
 from carkinetics.equations.reading import read_constant
 from carkinetics.errors import ModelFileError
-from carkinetics.model.parts import Case, Claim, Effect, Input, Observed, Parameter, PatientClass
+from carkinetics.model.covariates import read_published_covariates
+from carkinetics.model.parts import Case, Claim, Input, Observed, Parameter, PatientClass
+from carkinetics.model.published_priors import STANDINGS, published_priors
 from carkinetics.model.schema import did_you_mean
 from carkinetics.model.sheet import Sheet, read_unit
 from carkinetics.model.tables import ModelFile, ParameterTable
@@ -23,6 +25,11 @@ def read_parameters(sheet: Sheet) -> dict[str, Parameter]:
 def _parameter(sheet: Sheet, name: str, table: ParameterTable) -> Parameter:
     where = f"parameters.{name}"
     _check_parameter(sheet, where, table)
+    priors = _priors(sheet, f"{where}.prior", table.prior)
+    omegas = _priors(sheet, f"{where}.omega", table.omega)
+    widen = sheet.file.published_priors
+    if widen is not None and table.value and table.standing in STANDINGS:
+        priors, omegas = published_priors(priors, omegas, table.value, table.omega_value, widen)
     return Parameter(
         name=name,
         unit=table.unit,
@@ -30,17 +37,14 @@ def _parameter(sheet: Sheet, name: str, table: ParameterTable) -> Parameter:
         source=table.source,
         standing=table.standing,
         group=table.group or "location",
-        priors=_priors(sheet, f"{where}.prior", table.prior),
-        omegas=_priors(sheet, f"{where}.omega", table.omega),
+        priors=priors,
+        omegas=omegas,
         values=table.value or {},
         vary=table.vary,
         over=table.over is not None,
         omega_value=table.omega_value,
         absent=table.absent,
-        covariates={
-            term: Effect(effect.value, effect.source, effect.standing)
-            for term, effect in table.covariates.items()
-        },
+        covariates=read_published_covariates(sheet, where, table),
     )
 
 

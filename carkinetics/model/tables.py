@@ -125,11 +125,12 @@ class DoseTable(_Table):
 
 
 class CovariateTable(_Table):
-    """[parameters.NAME.covariates]: a published effect of one term on the transformed scale."""
+    """[parameters.NAME.covariates]: a published coefficient of a covariate term."""
 
     value: float
     source: str
     standing: Standing
+    se: float | None = Field(default=None, gt=0)
 
 
 class MixtureTable(_Table):
@@ -241,4 +242,5 @@ class ModelFile(_Table):
     solution: SolutionTable | None = None
     derived: dict[str, DerivedTable] = Field(default={}, max_length=MAX_ENTRIES)
     published: dict[str, ClaimTable] = Field(default={}, max_length=MAX_ENTRIES)
+    published_priors: float | None = Field(default=None, gt=0, le=100)
     values: dict[str, float] = Field(default={}, max_length=MAX_ENTRIES)

@@ -126,9 +126,7 @@ def source_hash(source: str) -> str:
     return hashlib.sha256(source.encode()).hexdigest()[:16]
 
 
-def known_days(
-    equations: Solvable, known: Collection[sympy.Symbol] = ()
-) -> tuple[sympy.Expr, ...]:
+def known_days(equations: Solvable, known: Collection[sympy.Symbol] = ()) -> tuple[sympy.Expr, ...]:
     """Return the days on which a ``where(t < day, ...)`` switches, as far as they are known.
 
     Parameters

@@ -183,9 +183,7 @@ def solve_states(
     return found, SolverOutcome.SOLVED
 
 
-def _absolute_tolerance(
-    log_scale: np.ndarray, start: np.ndarray, tolerance: float
-) -> np.ndarray:
+def _absolute_tolerance(log_scale: np.ndarray, start: np.ndarray, tolerance: float) -> np.ndarray:
     """Return errors that do not matter: of a logarithm, and of a state near zero."""
     natural = np.abs(np.where(log_scale, 0.0, start))
     largest = max(float(natural.max(initial=0.0)), 1e-3)
