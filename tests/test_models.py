@@ -133,7 +133,10 @@ def test_sensitivities_agree_with_finite_differences(name, unit):
     days = np.array([0.0, 3.0, 6.0, 25.0, 60.0, 300.0])
     _, jacobian = log_levels(model, params, days, gradient=True)
     for q in range(params.shape[1]):
-        step = 2e-4 * np.maximum(np.abs(params[:, q]), 0.1)
+        # A positive parameter is scaled by itself, however small; one around zero needs a size.
+        prior = model.parameters[model.system().parameters[q].split("[")[0]].prior_for(unit)
+        smallest = 0.1 if prior.transform == "identity" else 0.0
+        step = 2e-4 * np.maximum(np.abs(params[:, q]), smallest)
         values = []
         for k in (-2, -1, 1, 2):
             moved = params.copy()
@@ -141,7 +144,7 @@ def test_sensitivities_agree_with_finite_differences(name, unit):
             values.append(log_levels(model, moved, days)[0])
         a, b, c, d = values
         difference = (a - 8 * b + 8 * c - d) / (12 * step[:, None, None])
-        size = np.maximum(np.abs(params[:, q]), 0.1)[:, None, None]
+        size = np.maximum(np.abs(params[:, q]), smallest)[:, None, None]
         scale = max(1.0, np.abs(difference * size).max())
         assert jacobian[..., q] * size == pytest.approx(difference * size, abs=1e-6 * scale)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -145,17 +145,23 @@ class Model:
             if table.default is None
         }
 
-    def require_values(self) -> None:
+    def require_values(self, but_not: Collection[str] = ()) -> None:
         """Refuse a model with numbers that nobody has given.
+
+        Parameters
+        ----------
+        but_not : collection of str
+            Names that may be absent here.
 
         Raises
         ------
         ModelFileError
             Naming each, and why it is absent.
         """
-        if self.absent:
-            listed = ", ".join(f"{name} ({why})" for name, why in self.absent.items())
-            shown = ", ".join(f"'{name}': ..." for name in self.absent)
+        absent = {name: why for name, why in self.absent.items() if name not in but_not}
+        if absent:
+            listed = ", ".join(f"{name} ({why})" for name, why in absent.items())
+            shown = ", ".join(f"'{name}': ..." for name in absent)
             remedy = f"Give them: values={{{shown}}}."
             raise ModelFileError(Fault(self.name, f"has no value for {listed}", remedy))
 

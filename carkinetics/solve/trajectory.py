@@ -59,7 +59,8 @@ class RightSide:
         self._days = _function((numbers,), known_days(equations, system.input_symbols))
         self._doses = system.doses
         self._amounts = _function((numbers,), [dose.amount for dose in system.doses])
-        self._levels = _function((time, states, numbers), sum(log_levels_and_slopes(equations), []))
+        levels, slopes = log_levels_and_slopes(equations)
+        self._levels = _function((time, states, numbers), [*levels, *slopes])
         natural = (time, system.state_symbols, numbers)
         self._outputs = _function(natural, [output for output, _ in system.outputs.values()])
 
