@@ -170,6 +170,11 @@ class Model:
         """Curves beside the level, with their units."""
         return {name: unit for name, (_, unit) in self._system.outputs.items()}
 
+    @property
+    def output_labels(self) -> dict[str, str]:
+        """What each output is, in words."""
+        return {name: table.label for name, table in self._file.outputs.items()}
+
     def unit_of_state(self, name: str) -> str:
         """Return the unit of a state, ``"E"`` or ``"E[CD4]"``."""
         return self._file.states[name.split("[")[0]].unit

@@ -1,8 +1,9 @@
-"""Curves of one patient: every state, level and output of a model."""
+"""Curves of one patient: every state, level and output of a model; relapse on them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -114,3 +115,73 @@ def _units(model: Model, system: System, latent: str) -> dict[str, str]:
     units |= {name: unit for name, (_, unit) in system.outputs.items()}
     # What is stated in the unit of the level has the unit chosen for it.
     return {name: latent if unit == "level" else unit for name, unit in units.items()}
+
+
+@dataclass(frozen=True)
+class Relapse:
+    """A relapse on the curves of a model with two leukemic clones.
+
+    Parameters
+    ----------
+    day : float
+        Day on which the burden comes back above the detection limit [day].
+    clone : {"antigen_positive", "antigen_negative"}
+        The larger clone on that day.
+    level : float
+        Level of CAR T cells on that day, in the unit of the curves.
+    car_t_cells : bool
+        Whether that is at or above the limit.
+    """
+
+    day: float
+    clone: str
+    level: float
+    car_t_cells: bool
+
+
+def relapse_of(
+    curves: pd.DataFrame, *, detected: float = 0.01, limit: float = 0.5
+) -> Relapse | None:
+    """Say which clone came back at relapse, and whether CAR T cells were still there.
+
+    Parameters
+    ----------
+    curves : DataFrame
+        From `model_curves` of ``antigen_escape``, or of another model with the outputs
+        ``antigen_positive`` and ``antigen_negative``; the finer its days, the finer the day of
+        the relapse.
+    detected : float
+        Burden that is detected, both clones together, in the unit of those outputs.
+    limit : float
+        Level from which on CAR T cells count as there [unit of the level].
+
+    Returns
+    -------
+    Relapse or None
+        None where the burden never falls below the detection limit, or stays below it.
+
+    Raises
+    ------
+    SolverError
+        Where the curves have no such outputs.
+
+    Examples
+    --------
+    >>> from carkinetics.library import load_model
+    >>> curves = model_curves(load_model("antigen_escape"), np.arange(0.0, 365.0))
+    >>> relapse_of(curves).clone
+    'antigen_negative'
+    """
+    clones = ["antigen_positive", "antigen_negative"]
+    missing = [name for name in clones if name not in curves]
+    if missing:
+        raise SolverError(Fault("curves", f"have no {missing}", "Use the model antigen_escape."))
+    burden = curves[clones].sum(axis=1).to_numpy()
+    below = np.flatnonzero(burden < detected)
+    back = np.flatnonzero(burden >= detected)
+    back = back[back > below[0]] if below.size else back[:0]
+    if not back.size:
+        return None
+    row = curves.iloc[back[0]]
+    level = float(row["level[total]" if "level[total]" in curves else "level"])
+    return Relapse(float(row.name), str(row[clones].idxmax()), level, level >= limit)
