@@ -123,7 +123,7 @@ def _equations(model: Model) -> Iterator[str]:
 
 
 def _block(math: str) -> str:
-    return f'<div class="equation">{math}</div>'
+    return f'<div class="equation" style="margin: 1em 0; overflow: auto hidden">{math}</div>'
 
 
 def _numbers(model: Model) -> Iterator[str]:
@@ -247,4 +247,5 @@ def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").split())
+    # Two stars would begin bold text.
+    return " ".join(text.replace("|", "\\|").replace("**", "^").split())

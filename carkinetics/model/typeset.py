@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from html import escape
 
 from carkinetics.equations.nodes import COMPARISONS, Node
@@ -22,6 +24,10 @@ _BINDS = {"+": 1, "-": 1, "*": 2, "/": 4, "negate": 2, "**": 3}
 _SIGN = {"<": "&lt;", "<=": "≤", ">": "&gt;", ">=": "≥", "-": "&#8722;", "+": "+"}
 _NAMED = {"exp": "exp", "log": "ln", "logistic": "logistic", "softplus": "softplus"}
 _NAMED |= {"min": "min", "max": "max", "hill": "hill", "total": "Σ"}
+
+# A letter and capitals after it, such as kB: the capitals are its index.
+_INDEXED = re.compile(r"[A-Za-z][A-Z][A-Za-z0-9]{0,3}\Z")
+_ABBREVIATIONS = ("IL", "IFN")
 
 
 def equation(left: str, text: str, side: str = "") -> str:
@@ -76,8 +82,9 @@ def _plain(node: Node) -> str:
         right = _math(parts[1], 2 if kind == "-" else 1)
         return f"<mrow>{_math(parts[0], 1)}<mo>{_SIGN[kind]}</mo>{right}</mrow>"
     if kind == "*":
-        # A thin space, so that two names do not run together.
-        between = '<mo>&#8290;</mo><mspace width="0.15em"/>'
+        # A thin space, or a dot where a name is a word, so that names do not run together.
+        words = any("mtext" in _math(part, 2) and part.kind == "name" for part in _factors(node))
+        between = "<mo>·</mo>" if words else '<mo>&#8290;</mo><mspace width="0.15em"/>'
         return f"<mrow>{_math(parts[0], 2)}{between}{_math(parts[1], 2)}</mrow>"
     if kind == "/":
         return f"<mfrac>{_math(parts[0])}{_math(parts[1])}</mfrac>"
@@ -91,6 +98,13 @@ def _plain(node: Node) -> str:
         return f"<mrow>{_math(parts[0])}<mo>{_SIGN[kind]}</mo>{_math(parts[1])}</mrow>"
     listed = "<mo>,</mo>".join(_math(part) for part in parts)
     return f"<mrow><mi>{_NAMED[kind]}</mi><mo>(</mo>{listed}<mo>)</mo></mrow>"
+
+
+def _factors(node: Node) -> tuple[Node, ...]:
+    """Return the factors of a product written out without parentheses."""
+    if node.kind != "*":
+        return (node,)
+    return tuple(factor for part in node.children for factor in _factors(part))
 
 
 def _base(node: Node) -> str:
@@ -111,6 +125,8 @@ def _cases(node: Node) -> str:
 
 
 def _number(value: float) -> str:
+    if value == math.log(2):  # constants come folded; this one is in every half-life
+        return '<mrow><mi>ln</mi><mspace width="0.15em"/><mn>2</mn></mrow>'
     shown = f"{value:.10g}"
     mantissa, mark, power = shown.partition("e")
     if not mark:
@@ -129,6 +145,8 @@ def _name(name: str) -> str:
         found = next((g for g in sorted(_GREEK, key=len, reverse=True) if head.startswith(g)), "")
         if found and len(head) == len(found) + 1:
             head, below = found, head[len(found) :]
+    if not below and _INDEXED.match(head) and not head.startswith(_ABBREVIATIONS):
+        head, below = head[0], head[1:]
     if len(head) > 3 and head not in _LETTER:
         return f"<mtext>{escape(name.replace('_', ' '))}</mtext>"
     top = f"<mi>{_LETTER.get(head, escape(head))}</mi>"
