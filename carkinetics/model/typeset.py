@@ -83,7 +83,7 @@ def _plain(node: Node) -> str:
         return f"<mrow>{_math(parts[0], 1)}<mo>{_SIGN[kind]}</mo>{right}</mrow>"
     if kind == "*":
         # A thin space, or a dot where a name is a word, so that names do not run together.
-        words = any("mtext" in _math(part, 2) and part.kind == "name" for part in _factors(node))
+        words = any(_math(part).startswith("<mtext>") for part in _factors(node))
         between = "<mo>·</mo>" if words else '<mo>&#8290;</mo><mspace width="0.15em"/>'
         return f"<mrow>{_math(parts[0], 2)}{between}{_math(parts[1], 2)}</mrow>"
     if kind == "/":
