@@ -339,3 +339,43 @@ def test_stiff_models_are_drawn_not_fitted(name):
     model = ck.load_model(name)
     with pytest.raises(FitError, match="can be simulated and drawn, not fitted"):
         ck.build_model(model, cohort, assays=list(model.observed))
+
+
+# --- relapse of the model of two clones
+
+
+def test_relapse_says_which_clone_came_back_and_whether_cells_were_there():
+    model, days = ck.load_model("antigen_escape"), np.arange(0.0, 366.0)
+    escaped = ck.relapse_of(ck.model_curves(model, days))
+    assert escaped.clone == "antigen_negative"
+    assert escaped.car_t_cells
+    # Hardly any memory, no antigen loss: the antigen-positive clone comes back once cells are gone.
+    lost = {"memory_fraction": 1e-9, "antigen_loss": 1e-30, "escaped_share": 1e-30}
+    returned = ck.relapse_of(ck.model_curves(model, days, lost | {"regrowth_time": 4}))
+    assert returned.clone == "antigen_positive"
+    assert not returned.car_t_cells
+    assert returned.level < 0.5
+    slow = ck.model_curves(model, days, lost | {"regrowth_time": 1000})
+    assert ck.relapse_of(slow) is None
+    assert ck.relapse_of(slow.iloc[:3]) is None
+    with pytest.raises(SolverError, match="have no"):
+        ck.relapse_of(ck.model_curves(ck.load_model("kimmel_2021"), days))
+
+
+def test_more_killing_never_leaves_more_antigen():
+    """The typical patient against one whose cells reach their level four days earlier."""
+    model, days = ck.load_model("cd4_cd8_antigen"), np.arange(0.0, 15.0)
+    late, early = (
+        ck.model_curves(model, days, {"expansion_day": day})["antigen"].to_numpy()
+        for day in (12.0, 8.0)
+    )
+    assert (early <= late * (1 + 1e-9)).all()
+
+
+def test_without_help_and_differences_cd4_and_cd8_follow_one_course():
+    """CD4 + CD8 is then the model of one population, to the tolerance of the solver."""
+    both, days = ck.load_model("cd4_cd8_antigen"), np.array([0.0, 5.0, 10.0, 14.0, 28.0, 90.0])
+    alike = {"growth_difference": 0.0, "contraction_difference": 0.0, "cd4_help": 0.0}
+    two = ck.model_curves(both, days, alike)["level[total]"].to_numpy()
+    one = ck.model_curves(ck.load_model("cd4_cd8_antigen", ["total"]), days)["level"].to_numpy()
+    assert two == pytest.approx(one, rel=1e-6)
