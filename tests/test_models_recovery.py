@@ -49,7 +49,7 @@ def test_known_numbers_are_recovered(name):
     limits = {"qpcr": 10.0, "flow": 0.05}
     cohort = ck.simulate(model, 20, seed=12, assays=[assay], visits=visits, lloq=limits)
     fit = ck.fit(
-        model, cohort, seed=3, draws=300, tune=500, chains=2, progress="none", prior_check=False
+        model, cohort, seed=3, draws=1000, tune=1000, chains=2, progress="none", prior_check=False
     )
     unit = "cells/uL" if assay == "flow" else "copies/ug"
     truth = fit.plan.model.typical(unit)
