@@ -35,6 +35,8 @@ def simulate(
     sigma: Mapping[str, float] | None = None,
     typical: Mapping[str, float] | None = None,
     omega: Mapping[str, float] | None = None,
+    patients: pd.DataFrame | None = None,
+    covariates: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Cohort:
     """Draw a virtual cohort from a model.
 
@@ -61,6 +63,13 @@ def simulate(
     omega : mapping of str to float, optional
         Between-patient SDs on the transformed scale; published ones where the model has them,
         else medians of their priors.
+    patients : DataFrame, optional
+        One row per patient, with a column ``patient`` and covariates; `n_patients` is then its
+        length. Published coefficients of the model apply as far as the table has their columns;
+        of others the patients stand at the published reference.
+    covariates : mapping of str to mapping of str to float, optional
+        Coefficients in place of the published ones: for a parameter, the change on its
+        transformed scale per unit of each term, such as ``{"cmax": {"log(dose / 100)": 0.5}}``.
 
     Returns
     -------
@@ -82,10 +91,18 @@ def simulate(
     from carkinetics.solve.curves import latent_levels
 
     assays = (assays,) if isinstance(assays, str) else tuple(assays)
+    n_patients = n_patients if patients is None else len(patients)
     _check_request(model, n_patients, visits, assays, lloq or {}, sigma or {})
     unit = "cells/uL" if "flow" in assays else "copies/ug"
     parameters = true_parameters(
-        model, n_patients, seed=seed, unit=unit, typical=typical, omega=omega
+        model,
+        n_patients,
+        seed=seed,
+        unit=unit,
+        typical=typical,
+        omega=omega,
+        patients=patients,
+        covariates=covariates,
     )
     days = np.sort(np.asarray(visits, dtype=float))
     found = latent_levels(model.system(), parameters.to_numpy(), days, tolerance=1e-8)
@@ -103,7 +120,9 @@ def simulate(
         tables += [levels.flow(rng)] if "flow" in assays else []
         tables += [levels.qpcr(rng, linked="flow" in assays)] if "qpcr" in assays else []
     table = pd.concat(tables, ignore_index=True).assign(synthetic=True)
-    return read_cohort(table, name=f"virtual {model.name}")
+    if patients is not None:
+        patients = patients.assign(patient=list(parameters.index), synthetic=True)
+    return read_cohort(table, patients=patients, name=f"virtual {model.name}")
 
 
 def true_parameters(
@@ -114,12 +133,14 @@ def true_parameters(
     unit: str = "cells/uL",
     typical: Mapping[str, float] | None = None,
     omega: Mapping[str, float] | None = None,
+    patients: pd.DataFrame | None = None,
+    covariates: Mapping[str, Mapping[str, float]] | None = None,
 ) -> pd.DataFrame:
     """Draw the parameters of virtual patients; `simulate` uses the same ones.
 
     Parameters
     ----------
-    model, n_patients, seed, typical, omega
+    model, n_patients, seed, typical, omega, patients, covariates
         See `simulate`.
     unit : str
         Unit of the latent level.
@@ -129,6 +150,8 @@ def true_parameters(
     DataFrame
         One row per patient, one column per parameter of the system, natural scale.
     """
+    from carkinetics.cohort.simulated_covariates import covariate_shifts
+
     known = [name.split("[")[0] for name in model.system().parameters]
     for what, given in (("typical", typical or {}), ("omega", omega or {})):
         unknown = sorted({name.split("[")[0] for name in given} - set(known))
@@ -137,6 +160,9 @@ def true_parameters(
             raise ModelFileError(
                 Fault(f"{what} of {model.name}", f"no parameter {unknown}", f"There are {listed}.")
             )
+    shifts, names = covariate_shifts(model, patients, covariates)
+    names = names or [f"S{i + 1:02d}" for i in range(n_patients)]
+    n_patients = len(names)
     rng = np.random.default_rng([seed, 0])
     given = dict(typical or {})
     # A name without its cell type stands for all of them.
@@ -149,9 +175,9 @@ def true_parameters(
         parameter = model.parameters[name.split("[")[0]]
         prior = parameter.prior_for(unit)
         sd = _omega_of(model, name, unit, dict(omega or {}))
-        effects = sd * rng.standard_normal(n_patients)
+        effects = sd * rng.standard_normal(n_patients) + shifts.get(parameter.name, 0.0)
         columns[name] = prior.to_natural(prior.to_transformed(centers[name]) + effects)
-    return pd.DataFrame(columns, index=[f"S{i + 1:02d}" for i in range(n_patients)])
+    return pd.DataFrame(columns, index=names)
 
 
 def draw_prior(
