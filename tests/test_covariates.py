@@ -6,8 +6,8 @@ import dataclasses
 import warnings
 
 import arviz as az
-import nutpie
 import numpy as np
+import nutpie
 import pandas as pd
 import pymc as pm
 import pytest
@@ -73,9 +73,7 @@ def design(matrix):
 
 @pytest.mark.parametrize("centering", [0.0, 0.6, 1.0])
 @pytest.mark.parametrize("with_covariates", [False, True])
-def test_e04_a_normal_hierarchy_has_the_means_of_the_shrinkage_formula(
-    with_covariates, centering
-):
+def test_e04_a_normal_hierarchy_has_the_means_of_the_shrinkage_formula(with_covariates, centering):
     """Known SDs: posterior means within 3 standard errors of the closed form.
 
     11 or 12 means in each of six runs, 69 in all: 69 * P(|z| > 3) = 0.19 for another seed.
@@ -227,9 +225,7 @@ def test_a_saved_fit_has_its_covariates_again(fit, tmp_path):
     assert before.names == after.names
     assert before.priors == after.priors
     days = [7.0, 14.0]
-    assert np.array_equal(
-        loaded.population_curves(days).values, fit.population_curves(days).values
-    )
+    assert np.array_equal(loaded.population_curves(days).values, fit.population_curves(days).values)
 
 
 def test_the_report_tells_of_covariates(fit, tmp_path):

@@ -297,7 +297,7 @@ def _tells_apart(term: str, rows: pd.DataFrame) -> bool:
     if not set(columns_read(term, rows)) <= set(rows.columns):
         return False
     found, _ = term_values(term, rows, _WHERE)
-    return found is None or found.missing.any() or len(set(found.values)) > 1
+    return found is None or bool(found.missing.any()) or len(set(found.values)) > 1
 
 
 def _targets(name: str, parameters: Sequence[Quantified]) -> tuple[list[Quantified], list[Fault]]:

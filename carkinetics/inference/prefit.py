@@ -162,7 +162,9 @@ def recenter(
     for name, places in effects.items():
         w = weights[name]
         omega = np.exp(point[places.omega])
-        result[places.patients] = w * places.center(point) + omega ** (w - 1.0) * _distances(point, places)
+        result[places.patients] = w * places.center(point) + omega ** (w - 1.0) * _distances(
+            point, places
+        )
     return result
 
 
