@@ -12,6 +12,7 @@ _HOME = {
     "Association": "carkinetics.outcomes",
     "Cohort": "carkinetics.cohort",
     "CohortPersistence": "carkinetics.persistence",
+    "Covariate": "carkinetics.inference",
     "Exposure": "carkinetics.exposure",
     "Fit": "carkinetics.inference",
     "Model": "carkinetics.model",

@@ -110,15 +110,16 @@ def _refused(column: str, where: str) -> Fault | None:
 
 
 def _column(name: str, column: pd.Series) -> TermValues:
-    missing = column.isna().to_numpy(bool)
+    missing = column.isna().to_numpy(bool).copy()
     known = column[~missing]
     if pd.api.types.is_bool_dtype(known.infer_objects()) or pd.api.types.is_numeric_dtype(column):
         values = np.full(len(column), np.nan)
         values[~missing] = known.astype(float)
         return TermValues(name, _kind(values), values, missing)
-    texts = np.array([None if m else str(v).strip() for v, m in zip(column, missing, strict=True)])
-    missing |= texts == ""
-    return TermValues(name, "text", np.where(missing, None, texts), missing)
+    texts = ["" if m else str(v).strip() for v, m in zip(column, missing, strict=True)]
+    missing |= np.array([not text for text in texts])
+    values = np.array([text or None for text in texts], dtype=object)
+    return TermValues(name, "text", values, missing)
 
 
 def _kind(values: np.ndarray) -> str:

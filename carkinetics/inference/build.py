@@ -12,6 +12,8 @@ import pytensor.tensor as pt
 
 from carkinetics.cohort import Cohort
 from carkinetics.errors import FitError
+from carkinetics.inference.covariate_shift import covariate_shift
+from carkinetics.inference.covariates import CovariateModel, Request, read_covariates
 from carkinetics.inference.effects import (
     FREEDOM_TEXT,
     effect_pairs,
@@ -89,6 +91,8 @@ class Plan:
         Whether patient effects are correlated.
     tolerance : float
         Local error of the solver.
+    covariates : CovariateModel or None
+        Covariates on parameters.
     """
 
     source: Model
@@ -101,6 +105,7 @@ class Plan:
     residual: str
     correlated: bool
     tolerance: float
+    covariates: CovariateModel | None = None
 
     @property
     def varying(self) -> tuple[Quantified, ...]:
@@ -116,6 +121,9 @@ class Plan:
         """Return every prior in words, by the name of its variable."""
         found = {p.variable: p.prior.text for p in self.parameters}
         found |= {f"omega_{p.name}": p.omega.text for p in self.varying if p.omega is not None}
+        for design in self.covariates.designs if self.covariates else ():
+            texts = dict.fromkeys(prior.text for prior in design.priors)
+            found[design.variable] = "; ".join(texts)
         if self.patient_effects == "student_t":
             found["nu_patients"] = FREEDOM_TEXT
         if self.correlation_shape is not None:
@@ -156,6 +164,7 @@ def plan_fit(
     residual: str = "normal",
     correlated: bool = True,
     tolerance: float = DEFAULT_TOLERANCE,
+    covariates: Request | None = None,
 ) -> Plan:
     """Decide the shape of a fit; raises `FitError` where data and model do not go together."""
     for name, value in (("patient_effects", patient_effects), ("residual", residual)):
@@ -192,6 +201,9 @@ def plan_fit(
         residual=residual,
         correlated=correlated,
         tolerance=tolerance,
+        covariates=read_covariates(
+            covariates, expanded, parameters, layout.patients, cohort.patients
+        ),
     )
 
 
@@ -205,14 +217,16 @@ def build_model(model: Model, cohort: Cohort, **options: Any) -> pm.Model:
     cohort : Cohort
         From `read_cohort`.
     **options
-        ``assays``, ``patient_effects``, ``residual``, ``correlated``, ``tolerance``; see `fit`.
+        ``assays``, ``covariates``, ``patient_effects``, ``residual``, ``correlated``,
+        ``tolerance``; see `fit`.
 
     Returns
     -------
     pm.Model
         Free variables are population locations on their transformed scale (``log_gate_day``),
         between-patient SDs (``omega_gate_day``), patient effects (``x_gate_day``), residual SDs
-        and the assay link. Prior scales and centering weights are ``pm.Data``.
+        and the assay link, with covariates their coefficients (``beta_gate_day``). Prior scales,
+        centering weights and the matrices of covariates are ``pm.Data``.
 
     Raises
     ------
@@ -225,7 +239,10 @@ def build_model(model: Model, cohort: Cohort, **options: Any) -> pm.Model:
 def assemble(plan: Plan) -> pm.Model:
     """Write a plan down as a PyMC model."""
     layout, names = plan.layout, [p.name for p in plan.varying]
-    with pm.Model(coords=_coords(layout, names)) as pymc_model:
+    coords = _coords(layout, names)
+    if plan.covariates is not None:
+        coords |= {design.dim: design.names for design in plan.covariates.designs}
+    with pm.Model(coords=coords) as pymc_model:
         scales = Scales(
             *(pm.Data(f"prior_scale_{g}", 1.0) for g in ("location", "omega", "residual", "link"))
         )
@@ -242,10 +259,14 @@ def assemble(plan: Plan) -> pm.Model:
             for p in plan.varying
             if p.omega is not None
         ]
+        shift = None
+        if plan.covariates is not None:
+            shift = covariate_shift(plan.covariates, names, len(layout.patients))
         effects = patient_effects(
             [locations[name] for name in names],
             omegas,
             weights,
+            shift=shift,
             correlation_shape=plan.correlation_shape,
             heavy=plan.heavy,
         )

@@ -36,6 +36,8 @@ def simulate(
     values: Mapping[str, float] | None = None,
     inputs: Mapping[str, float | Sequence[float]] | None = None,
     dropout: float | str | None = None,
+    patients: pd.DataFrame | None = None,
+    covariates: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Cohort:
     """Draw a virtual cohort from a model.
 
@@ -73,6 +75,13 @@ def simulate(
         When patients relapse and have no more samples: a hazard [1/day], or a rule about an
         output of the model such as ``"tumor > 113.8"``, true from the day on which the output
         comes to lie above the number. The cohort then has ``ttp_day`` and ``progressed``.
+    patients : DataFrame, optional
+        One row per patient, with a column ``patient`` and covariates; `n_patients` is then its
+        length. Published coefficients of the model apply as far as the table has their columns;
+        of others the patients stand at the published reference.
+    covariates : mapping of str to mapping of str to float, optional
+        Coefficients in place of the published ones: for a parameter, the change on its
+        transformed scale per unit of each term, such as ``{"cmax": {"log(dose / 100)": 0.5}}``.
 
     Returns
     -------
@@ -98,10 +107,18 @@ def simulate(
     if assays is None:
         assays = tuple(name for name in LLOQ if name in model.observed)
     assays = (assays,) if isinstance(assays, str) else tuple(assays)
+    n_patients = n_patients if patients is None else len(patients)
     _check_request(model, n_patients, visits, assays, lloq or {}, sigma or {})
     unit = "cells/uL" if "flow" in assays else "copies/ug"
     parameters = true_parameters(
-        model, n_patients, seed=seed, unit=unit, typical=typical, omega=omega
+        model,
+        n_patients,
+        seed=seed,
+        unit=unit,
+        typical=typical,
+        omega=omega,
+        patients=patients,
+        covariates=covariates,
     )
     days = np.sort(np.asarray(visits, dtype=float))
     system = model.system(open_inputs=True)
@@ -127,18 +144,16 @@ def simulate(
         tables += [levels.flow(rng)] if "flow" in assays else []
         tables += [levels.qpcr(rng, linked="flow" in assays)] if "qpcr" in assays else []
     table = pd.concat(tables, ignore_index=True).assign(synthetic=True)
-    if dropout is None:
-        return read_cohort(table, name=f"virtual {model.name}")
-    followed = pd.DataFrame(
-        {
-            "patient": parameters.index,
-            "ttp_day": np.minimum(last, days[-1]),
-            "progressed": last <= days[-1],
-            "synthetic": True,
-        }
-    )
-    table = table[table["day"] <= table["patient"].map(pd.Series(last, parameters.index))]
-    return read_cohort(table, patients=followed, name=f"virtual {model.name}")
+    if patients is not None:
+        patients = patients.assign(patient=list(parameters.index), synthetic=True)
+    if dropout is not None:
+        ids = parameters.index
+        patients = pd.DataFrame({"patient": ids}) if patients is None else patients
+        patients = patients.assign(
+            ttp_day=np.minimum(last, days[-1]), progressed=last <= days[-1], synthetic=True
+        )
+        table = table[table["day"] <= table["patient"].map(pd.Series(last, ids))]
+    return read_cohort(table, patients=patients, name=f"virtual {model.name}")
 
 
 def _check_request(

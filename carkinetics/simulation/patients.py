@@ -19,12 +19,14 @@ def true_parameters(
     unit: str = "cells/uL",
     typical: Mapping[str, float] | None = None,
     omega: Mapping[str, float] | None = None,
+    patients: pd.DataFrame | None = None,
+    covariates: Mapping[str, Mapping[str, float]] | None = None,
 ) -> pd.DataFrame:
     """Draw the parameters of virtual patients; `simulate` uses the same ones.
 
     Parameters
     ----------
-    model, n_patients, seed, typical, omega
+    model, n_patients, seed, typical, omega, patients, covariates
         See `simulate`.
     unit : str
         Unit of the latent level.
@@ -36,6 +38,8 @@ def true_parameters(
         model is a mixture, ``attrs["patient_class"]`` names the class of each patient, ``""`` for
         those who have the model's own values.
     """
+    from carkinetics.cohort.simulated_covariates import covariate_shifts
+
     _require_values(model, typical or {})
     known = [name.split("[")[0] for name in model.system().parameters]
     for what, given in (("typical", typical or {}), ("omega", omega or {})):
@@ -45,6 +49,9 @@ def true_parameters(
             raise ModelFileError(
                 Fault(f"{what} of {model.name}", f"no parameter {unknown}", f"There are {listed}.")
             )
+    shifts, names = covariate_shifts(model, patients, covariates)
+    names = names or [f"S{i + 1:02d}" for i in range(n_patients)]
+    n_patients = len(names)
     rng = np.random.default_rng([seed, 0])
     given = dict(typical or {})
     # A name without its cell type stands for all of them.
@@ -57,9 +64,9 @@ def true_parameters(
         parameter = model.parameters[name.split("[")[0]]
         prior = parameter.prior_for(unit)
         sd = _omega_of(model, name, unit, dict(omega or {}))
-        effects = sd * rng.standard_normal(n_patients)
+        effects = sd * rng.standard_normal(n_patients) + shifts.get(parameter.name, 0.0)
         columns[name] = prior.to_natural(prior.to_transformed(centers[name]) + effects)
-    table = pd.DataFrame(columns, index=[f"S{i + 1:02d}" for i in range(n_patients)])
+    table = pd.DataFrame(columns, index=names)
     if model.mixture:
         table.attrs["patient_class"] = _draw_classes(model, table, seed)
     return table
