@@ -422,14 +422,9 @@ def models(
         carkinetics models
         carkinetics models cd4_cd8_expansion > my_model.toml
     """
-    from carkinetics.library import list_models, load_model
+    from carkinetics.library import load_model, model_list
 
-    if name is not None:
-        typer.echo(load_model(name).text.rstrip("\n"))
-        return
-    width = max(map(len, list_models()), default=0)
-    for known in list_models():
-        typer.echo(f"{known.ljust(width)}  {load_model(known).title}")
+    typer.echo(model_list() if name is None else load_model(name).text.rstrip("\n"))
 
 
 @app.command(short_help="Analyze invented patients, from fit to report.")

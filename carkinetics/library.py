@@ -11,6 +11,7 @@ from pathlib import Path
 
 from carkinetics.errors import ModelFileError
 from carkinetics.model import Model
+from carkinetics.model.page import kind_of
 from carkinetics.model.schema import MAX_CHARACTERS
 
 
@@ -98,3 +99,22 @@ def _read_file(path: Path) -> str:
         raise ModelFileError(f"{path}: is not UTF-8 text (byte {error.start})") from error
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def model_list() -> str:
+    """Write the list of the package's models: name, what it needs, how it is solved, title.
+
+    Returns
+    -------
+    str
+        One line per model. A model that no assay sees can be drawn, not fitted.
+    """
+    rows = []
+    for name in list_models():
+        model = load_model(name)
+        rows.append((name, " or ".join(model.observed) or "no assay", kind_of(model), model.title))
+    widths = [max(map(len, column)) for column in list(zip(*rows, strict=True))[:3]]
+    return "\n".join(
+        "  ".join([*(part.ljust(w) for part, w in zip(row, widths, strict=False)), row[3]])
+        for row in rows
+    )

@@ -166,3 +166,101 @@ def test_one_assay_may_be_given_by_its_name(stein):
 def test_a_model_that_cannot_be_solved_names_the_patients(expansion):
     with pytest.raises(CarkineticsError, match=r"cannot be solved for \d+ patient\(s\): S0"):
         ck.simulate(expansion, 3, seed=1, omega={"doubling_time": 40.0})
+
+
+# --- published models: inputs, classes, dropout, absent values
+
+
+def test_tocilizumab_of_each_patient_acts_from_its_day():
+    """Without error: the ratio of peaks is exp(rho 0.2 (tmax - day)), rho of each patient."""
+    model = ck.load_model("stein_2019_comedication")
+    options = {"seed": 4, "visits": [30.0], "sigma": {"qpcr": 1e-9}, "lloq": {"qpcr": 1e-9}}
+    days = np.array([2.0, 5.0, 10_000.0, 4.0])
+    plain, treated = (
+        ck.simulate(model, 4, inputs=inputs, **options).levels["level"].to_numpy()
+        for inputs in ({}, {"tocilizumab_day": days})
+    )
+    p = true_parameters(model, 4, seed=4, unit="copies/ug")
+    rho = np.log(p["foldx"]) / p["tmax"]
+    expected = np.exp(rho * 0.2 * np.maximum(p["tmax"] - days, 0))
+    assert treated / plain == pytest.approx(expected.to_numpy(), rel=1e-6)
+    assert (expected > 1).sum() == 3
+
+
+def test_a_fifth_of_the_patients_is_of_the_low_class():
+    """1,000 patients, a share of 0.197: five standard errors are 0.063; false alarms 6e-7."""
+    model = ck.load_model("mueller_schoell_2021")
+    drawn = true_parameters(model, 1000, seed=2)
+    low = np.array(drawn.attrs["patient_class"]) == "low"
+    assert low.mean() == pytest.approx(0.197, abs=0.063)
+    assert (drawn.loc[low, "v"] == 0.0007).all()
+    assert np.log(drawn.loc[~low, "v"] / 0.00846).std() == pytest.approx(1.0858, rel=0.15)
+
+
+def test_patients_relapse_at_their_hazard_and_have_no_samples_after():
+    """Hazard 0.01 per day to day 180: a share 1 - exp(-1.8) = 0.835 relapses; 4.5 standard
+    errors of 400 patients are 0.084; false alarms 7e-6."""
+    model = ck.load_model("stein_2019")
+    cohort = ck.simulate(model, 400, seed=8, dropout=0.01, assays=["qpcr"])
+    patients = cohort.patients.set_index("patient")
+    assert patients["progressed"].mean() == pytest.approx(0.835, abs=0.084)
+    last = cohort.levels.groupby("patient")["day"].max()
+    assert (last <= patients.loc[last.index, "ttp_day"]).all()
+    assert (patients.loc[~patients["progressed"].astype(bool), "ttp_day"] == 180).all()
+
+
+def test_relapse_is_the_day_on_which_the_tumor_has_regrown():
+    """Kimmel 2021: progression at 1.2 times the tumor volume of day 0."""
+    model = ck.load_model("kimmel_2021").with_values({"gB": 0.2})
+    visits = [7.0, 14.0, 28.0, 60.0, 90.0, 180.0, 365.0]
+    cohort = ck.simulate(model, 12, seed=3, visits=visits, dropout="tumor > 113.832")
+    parameters = true_parameters(model, 12, seed=3)
+    patients = cohort.patients.set_index("patient")
+    assert 0 < patients["progressed"].sum() < 12
+    for patient in parameters.index[patients["progressed"].astype(bool).to_numpy()]:
+        day = patients.loc[patient, "ttp_day"]
+        values = parameters.loc[patient].to_dict()
+        tumor = ck.model_curves(model, [day], values)["tumor"].iloc[0]
+        assert tumor == pytest.approx(113.832, rel=1e-3)
+        assert cohort.levels.loc[cohort.levels["patient"] == patient, "day"].max() <= day
+
+
+def test_absent_values_are_asked_for_and_taken():
+    model = ck.load_model("ogasawara_2021")
+    given = {"cmax": 24_000.0, "memory_fraction": 0.01}
+    with pytest.raises(ModelFileError, match=r"has no value for cmax .*memory_fraction"):
+        ck.simulate(model, 3, seed=1)
+    one = ck.simulate(model, 3, seed=1, values=given, assays="qpcr")
+    two = ck.simulate(model, 3, seed=1, typical=given, assays="qpcr")
+    pd.testing.assert_frame_equal(one.levels, two.levels)
+
+
+def test_a_model_that_no_assay_sees_is_not_simulated():
+    with pytest.raises(CarkineticsError, match="no assay sees this model"):
+        ck.simulate(ck.load_model("leon_triana_2021"), 2, seed=1)
+
+
+@pytest.mark.parametrize("name", ["singh_2021", "mueller_schoell_2021"])
+def test_models_are_simulated_with_the_assays_they_have(name):
+    model = ck.load_model(name)
+    cohort = ck.simulate(model, 3, seed=1, visits=[3.0, 7.0, 14.0, 28.0])
+    assert set(cohort.levels["assay"]) == set(model.observed)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dropout": "tumour > 5"}, "no output 'tumour'(?s:.*)tumor"),
+        ({"dropout": "tumor"}, "cannot be read"),
+        ({"dropout": -1.0}, "Give a hazard per day"),
+        ({"inputs": {"dose": 1.0}}, "no input"),
+        ({"values": {"KX": 1.0}}, "no number is called 'KX'"),
+    ],
+)
+def test_what_a_published_model_does_not_have_is_refused(options, message):
+    with pytest.raises(ModelFileError, match=message):
+        ck.simulate(ck.load_model("kimmel_2021"), 2, seed=1, **options)
+    with pytest.raises(ModelFileError, match="needs one number, or one for each of 2"):
+        ck.simulate(
+            ck.load_model("mueller_schoell_2021"), 2, seed=1, inputs={"tumor_volume": [1, 2, 3]}
+        )

@@ -10,12 +10,15 @@ import pint
 from carkinetics.equations.nodes import COMPARISONS, Expression, Node, UnitFault
 from carkinetics.units import format_unit, parse_unit, same_unit, scale_between
 
+MAX_POWER = 20
 # None stands for the unit of a bare zero, which fits every unit.
 type Found = pint.Unit | None
 _VERBS = {
     "+": "add {0} to {1}",
     "-": "subtract {1} from {0}",
     "where": "choose between {0} and {1}",
+    "min": "choose between {0} and {1}",
+    "max": "choose between {0} and {1}",
 }
 
 
@@ -58,17 +61,26 @@ def _unit(node: Node, text: Expression, units: Mapping[str, Found]) -> Found:
         one, other = (_plain(unit) for unit in found)
         if node.kind == "*" and None in found:
             return None
-        return one * other if node.kind == "*" else one / other
+        return _bounded(one * other if node.kind == "*" else one / other, node)
     if node.kind == "**":
-        return _power(node, found, text)
+        return _bounded(_power(node, found, text), node)
     if node.kind == "sqrt":
         return _plain(found[0]) ** 0.5
+    if node.kind in ("min", "max"):
+        return _alike(node, node.children, found, text)
     if node.kind == "hill":
         _alike(node, node.children[:2], found[:2], text)
         _bare(node.children[2], found[2], "hill(...)", text)
         return parse_unit("1")
     _bare(node.children[0], found[0], f"{node.kind}(...)", text)
     return parse_unit("1")
+
+
+def _bounded(unit: Found, node: Node) -> Found:
+    # A conversion factor to the power of thousands is no double-precision number any more.
+    if unit is not None and any(abs(power) > MAX_POWER for power in unit._units.values()):
+        raise UnitFault(f"has a unit to a power beyond {MAX_POWER}", node.start)
+    return unit
 
 
 def _plain(unit: Found) -> pint.Unit:

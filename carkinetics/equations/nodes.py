@@ -11,7 +11,7 @@ from dataclasses import dataclass
 MAX_NAME = 60
 FUNCTIONS = {
     **{"exp": 1, "log": 1, "sqrt": 1, "where": 3},
-    **{"total": 1, "logistic": 1, "softplus": 1, "hill": 3},
+    **{"total": 1, "logistic": 1, "softplus": 1, "hill": 3, "min": 2, "max": 2},
 }
 TIME = "t"
 COMPARISONS = ("<", "<=", ">", ">=")

@@ -192,6 +192,7 @@ def _power(base: float, exponent: float) -> float:
 _ARITHMETIC: dict[str, Callable[..., float]] = {
     **{"+": lambda a, b: a + b, "-": lambda a, b: a - b, "*": lambda a, b: a * b},
     **{"/": lambda a, b: a / b, "**": _power, "negate": lambda a: -a},
+    **{"min": min, "max": max},
     **{"exp": math.exp, "log": math.log, "sqrt": math.sqrt},
     **{"logistic": logistic_number, "softplus": softplus_number, "hill": hill_number},
 }

@@ -74,6 +74,8 @@ def _convert(
         return _COMPARE[node.kind](*parts)
     if node.kind == "where":
         return _where(parts, node)
+    if node.kind in ("min", "max"):
+        return _watched(_extreme(node.kind, *parts), node)
     if node.kind == "**":
         return _watched(_power(parts[0], parts[1], node), node)
     return _watched(_FUNCTIONS[node.kind](*parts), node)
@@ -84,6 +86,12 @@ def _where(parts: list[sympy.Expr], node: Node) -> sympy.Expr:
     if condition in (sympy.true, sympy.false):
         raise EquationFault("this comparison never changes; leave out where", node.start)
     return sympy.Piecewise((then, condition), (otherwise, True))
+
+
+def _extreme(kind: str, one: sympy.Expr, other: sympy.Expr) -> sympy.Expr:
+    # Not SymPy's Min and Max, whose derivatives are step functions that nothing here prints.
+    condition = one < other if kind == "min" else one > other
+    return sympy.Piecewise((one, condition), (other, True))
 
 
 def _power(base: sympy.Expr, exponent: sympy.Expr, node: Node) -> sympy.Expr:

@@ -1,8 +1,9 @@
 """Hierarchical Bayesian fits: build the PyMC model, sample it, check it, keep it."""
 
 from carkinetics.inference.build import build_model
+from carkinetics.inference.covariates import Covariate
 from carkinetics.inference.fit import fit
 from carkinetics.inference.result import Fit
 from carkinetics.inference.storage import load_fit
 
-__all__ = ["Fit", "build_model", "fit", "load_fit"]
+__all__ = ["Covariate", "Fit", "build_model", "fit", "load_fit"]

@@ -12,6 +12,8 @@ import pytensor.tensor as pt
 
 from carkinetics.cohort import Cohort
 from carkinetics.errors import FitError
+from carkinetics.inference.covariate_shift import covariate_shift
+from carkinetics.inference.covariates import CovariateModel, Request, read_covariates
 from carkinetics.inference.effects import (
     EFFECT_RATE,
     effect_pairs,
@@ -96,6 +98,8 @@ class Plan:
         Local error of the solver.
     extension : Extension or None
         What is added to the fit, such as outcomes.
+    covariates : CovariateModel or None
+        Covariates on parameters.
     """
 
     source: Model
@@ -110,6 +114,7 @@ class Plan:
     common: tuple[str, ...]
     tolerance: float
     extension: Extension | None = None
+    covariates: CovariateModel | None = None
 
     @property
     def varying(self) -> tuple[Quantified, ...]:
@@ -125,6 +130,9 @@ class Plan:
         """Return every prior in words, by the name of its variable."""
         found = {p.variable: p.prior.text for p in self.parameters}
         found |= {f"omega_{p.name}": p.omega.text for p in self.varying if p.omega is not None}
+        for design in self.covariates.designs if self.covariates else ():
+            texts = dict.fromkeys(prior.text for prior in design.priors)
+            found[design.variable] = "; ".join(texts)
         if self.patient_effects == "student_t":
             found["nu_patients"] = freedom_text(EFFECT_RATE)
         if self.correlation_shape is not None:
@@ -167,6 +175,7 @@ def plan_fit(
     correlated: bool = True,
     common: Sequence[str] = (),
     tolerance: float = DEFAULT_TOLERANCE,
+    covariates: Request | None = None,
 ) -> Plan:
     """Decide the shape of a fit; raises `FitError` where data and model do not go together."""
     for name, value in (("patient_effects", patient_effects), ("residual", residual)):
@@ -180,6 +189,11 @@ def plan_fit(
     for assay in layout.assays:
         _sigma(expanded, assay)
     _check_common(expanded, common)
+    if system.stiff or system.doses or system.absent:
+        raise FitError(
+            f"model {model.name} can be simulated and drawn, not fitted: the solver with gradients "
+            "takes no stiff equations, no doses after day 0 and no absent values."
+        )
     parameters = tuple(
         _quantified(expanded, name, layout.latent_unit, common) for name in system.parameters
     )
@@ -200,6 +214,9 @@ def plan_fit(
         correlated=correlated,
         common=tuple(common),
         tolerance=tolerance,
+        covariates=read_covariates(
+            covariates, expanded, parameters, layout.patients, cohort.patients
+        ),
     )
 
 
@@ -215,13 +232,16 @@ def build_model(model: Model, cohort: Cohort, **options: Any) -> pm.Model:
     **options
         ``assays``, ``patient_effects``, ``residual``, ``correlated``, ``common``, ``tolerance``;
         see `fit`.
+        ``assays``, ``covariates``, ``patient_effects``, ``residual``, ``correlated``,
+        ``tolerance``; see `fit`.
 
     Returns
     -------
     pm.Model
         Free variables are population locations on their transformed scale (``log_gate_day``),
         between-patient SDs (``omega_gate_day``), patient effects (``x_gate_day``), residual SDs
-        and the assay link. Prior scales and centering weights are ``pm.Data``.
+        and the assay link, with covariates their coefficients (``beta_gate_day``). Prior scales,
+        centering weights and the matrices of covariates are ``pm.Data``.
 
     Raises
     ------
@@ -234,7 +254,10 @@ def build_model(model: Model, cohort: Cohort, **options: Any) -> pm.Model:
 def assemble(plan: Plan) -> pm.Model:
     """Write a plan down as a PyMC model."""
     layout, names = plan.layout, [p.name for p in plan.varying]
-    with pm.Model(coords=_coords(layout, names)) as pymc_model:
+    coords = _coords(layout, names)
+    if plan.covariates is not None:
+        coords |= {design.dim: design.names for design in plan.covariates.designs}
+    with pm.Model(coords=coords) as pymc_model:
         scales = Scales(
             *(pm.Data(f"prior_scale_{g}", 1.0) for g in ("location", "omega", "residual", "link"))
         )
@@ -251,10 +274,14 @@ def assemble(plan: Plan) -> pm.Model:
             for p in plan.varying
             if p.omega is not None
         ]
+        shift = None
+        if plan.covariates is not None:
+            shift = covariate_shift(plan.covariates, names, len(layout.patients))
         effects = patient_effects(
             [locations[name] for name in names],
             omegas,
             weights,
+            shift=shift,
             correlation_shape=plan.correlation_shape,
             heavy=plan.heavy,
         )

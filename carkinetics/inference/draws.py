@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from carkinetics.inference.build import Plan
+from carkinetics.inference.covariate_shift import drawn_shift
 
 SAMPLE = ("chain", "draw")
 
@@ -27,11 +28,26 @@ def patient_coordinates(plan: Plan, posterior: xr.Dataset, centering: np.ndarray
     array, shape (chain, draw, patient, effect)
         Patient parameters on their transformed scale.
     """
-    location = np.stack([posterior[p.variable].values for p in plan.varying], axis=-1)
+    location = patient_centers(plan, posterior)
     omega = np.stack([posterior[f"omega_{p.name}"].values for p in plan.varying], axis=-1)
-    location, omega = location[:, :, None, :], omega[:, :, None, :]
+    omega = omega[:, :, None, :]
     x = posterior["x"].values
     return location + omega ** (1.0 - centering) * (x - centering * location)
+
+
+def patient_centers(plan: Plan, posterior: xr.Dataset) -> np.ndarray:
+    """Give where patients are expected, given their covariates, on the transformed scale.
+
+    Returns
+    -------
+    array, shape (chain, draw, patient, effect)
+        With one patient for all where there are no covariates.
+    """
+    location = np.stack([posterior[p.variable].values for p in plan.varying], axis=-1)
+    location = location[:, :, None, :]
+    if plan.covariates is None:
+        return location
+    return location + drawn_shift(plan.covariates, [p.name for p in plan.varying], posterior)
 
 
 def patient_parameters(plan: Plan, posterior: xr.Dataset, centering: np.ndarray) -> np.ndarray:
@@ -56,13 +72,20 @@ def patient_parameters(plan: Plan, posterior: xr.Dataset, centering: np.ndarray)
 
 
 def population_parameters(plan: Plan, posterior: xr.Dataset) -> np.ndarray:
-    """Give the parameters of the typical patient, natural scale, shape (chain, draw, parameter)."""
+    """Give the parameters of the typical patient, natural scale, shape (chain, draw, parameter).
+
+    With covariates the typical patient stands where each of them is zero: numbers at their mean,
+    text at its reference value, yes/no columns at no.
+    """
     columns = [p.prior.to_natural(posterior[p.variable].values) for p in plan.parameters]
     return np.stack(columns, axis=-1)
 
 
 def new_patients(plan: Plan, posterior: xr.Dataset, rng: np.random.Generator) -> np.ndarray:
-    """Draw one new patient per posterior draw, natural scale, shape (chain, draw, parameter)."""
+    """Draw one new patient per posterior draw, natural scale, shape (chain, draw, parameter).
+
+    Their covariates are those of the typical patient.
+    """
     shape = tuple(posterior.sizes[name] for name in SAMPLE)
     names = [p.name for p in plan.varying]
     z = rng.standard_normal((*shape, len(names)))
@@ -135,6 +158,13 @@ def population_group(plan: Plan, posterior: xr.Dataset) -> xr.Dataset:
         note = f"between-patient SD of {p.name}, {p.prior.transform} scale"
         spread = posterior[f"omega_{p.name}"].transpose(*SAMPLE)
         variables[f"omega_{p.name}"] = spread.assign_attrs(units="1", long_name=note)
+    for design in plan.covariates.designs if plan.covariates else ():
+        note = f"change of {design.parameter} with its covariates, {design.transform} scale"
+        beta = posterior[design.variable].transpose(*SAMPLE, design.dim)
+        unit = next(p.parameter.unit for p in plan.varying if p.name == design.parameter)
+        unit = unit.replace("level", plan.layout.latent_unit)
+        units = unit if design.transform == "identity" else "1"
+        variables[design.variable] = beta.assign_attrs(units=units, long_name=note)
     correlation = correlation_of(plan, posterior)
     if correlation is not None:
         variables["correlation"] = correlation.assign_attrs(units="1")

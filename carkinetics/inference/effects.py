@@ -97,6 +97,7 @@ def patient_effects(
     *,
     correlation_shape: float | None,
     heavy: Sequence[bool],
+    shift: Any = None,
 ) -> Effects:
     """Build the effects of all patients inside a PyMC model with dims patient and effect.
 
@@ -110,6 +111,8 @@ def patient_effects(
         LKJ shape; None leaves the effects independent.
     heavy : sequence of bool
         Effects that are Student-t with degrees of freedom ``nu_patients``; the others are Normal.
+    shift : tensor, shape (patient, effect), optional
+        What covariates add to the location of each patient.
 
     Returns
     -------
@@ -117,6 +120,8 @@ def patient_effects(
         The sampler's variable is ``x``; its prior is the potential ``prior_of_effects``.
     """
     location, log_omega = pt.stack(locations), pt.log(pt.stack(omegas))
+    if shift is not None:
+        location = location + shift
     x = pm.Flat("x", dims=("patient", "effect"))
     distance = x - centering * location
     standardized = distance * pt.exp(-centering * log_omega)

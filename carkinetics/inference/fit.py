@@ -14,6 +14,7 @@ from carkinetics.cohort import Cohort
 from carkinetics.diagnostics import Check
 from carkinetics.errors import CarkineticsWarning, FitError
 from carkinetics.inference.build import Plan, plan_fit
+from carkinetics.inference.covariates import Request
 from carkinetics.inference.gate import Gate, prior_gate, require
 from carkinetics.inference.progress import Reporter
 from carkinetics.inference.result import Fit
@@ -35,6 +36,7 @@ def fit(
     cores: int | None = None,
     target_accept: float = 0.9,
     assays: Sequence[str] | None = None,
+    covariates: Request | None = None,
     patient_effects: str = "normal",
     residual: str = "normal",
     correlated: bool = True,
@@ -70,6 +72,12 @@ def fit(
         Acceptance probability of the sampler; closer to 1 takes smaller steps.
     assays : sequence of str, optional
         Fit only these: ``"flow"``, ``"qpcr"``. With qPCR alone, levels are in copies/ug.
+    covariates : mapping of str to terms, or "published", optional
+        For a parameter that varies between patients, what goes with it: columns of the table of
+        patients, expressions of them such as ``"log(dose)"``, or `Covariate`. Numbers are centered
+        at their mean and divided by their SD over the fitted patients; text is compared with its
+        most frequent value; yes/no columns stay 0 and 1. ``"published"``: the terms of the model
+        file, with their published values as centers of the priors.
     patient_effects : {"normal", "student_t"}
         How patients differ in the height of their curve; Student-t where some hardly expand.
     residual : {"normal", "student_t"}
@@ -110,7 +118,10 @@ def fit(
         correlated=correlated,
         common=common,
         tolerance=tolerance,
+        covariates=covariates,
     )
+    for text in plan.covariates.advice(len(plan.layout.patients)) if plan.covariates else ():
+        warnings.warn(f"covariates: {text}", CarkineticsWarning, stacklevel=2)
     return fit_plan(plan, cohort, settings, seed, prior_check, rerun, reporter)
 
 
@@ -199,6 +210,7 @@ def _describe(
         "correlated": plan.correlated,
         "common": list(plan.common),
         "tolerance": plan.tolerance,
+        **({"covariates": plan.covariates.settings()} if plan.covariates else {}),
         "priors": plan.prior_texts(),
         "prior_check": {
             "cmax": gate.cmax,

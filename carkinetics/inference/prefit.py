@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
@@ -38,6 +39,10 @@ class EffectPlaces:
         Scale of the half-normal prior of that SD.
     freedom : float
         Degrees of freedom of a Student-t effect; infinite for a Normal one.
+    slopes : array of int, shape (term,), or None
+        Places of the coefficients of covariates; None without any.
+    matrix : array, shape (patient, term), or None
+        The covariates.
     """
 
     patients: np.ndarray
@@ -45,6 +50,15 @@ class EffectPlaces:
     omega: int
     scale: float
     freedom: float = np.inf
+    slopes: np.ndarray | None = None
+    matrix: np.ndarray | None = None
+
+    def center(self, point: np.ndarray) -> Any:
+        """Return where the patients are expected: one number, or with covariates one for each."""
+        location = 0.0 if self.location is None else point[self.location]
+        if self.slopes is None or self.matrix is None:
+            return location
+        return location + self.matrix @ point[self.slopes]
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +116,7 @@ def prefit(
     omegas = np.array([places.omega for places in effects.values()], dtype=int)
     for places in effects.values():
         point[places.omega] = np.log(0.7 * places.scale)
-        point[places.patients] = 0.0 if places.location is None else point[places.location]
+        point[places.patients] = places.center(point)
     free = np.setdiff1d(np.arange(point.size), np.concatenate([held, omegas]))
     spreads: dict[str, np.ndarray] = {}
     log_volume = 0.0
@@ -147,9 +161,10 @@ def recenter(
     result = point.copy()
     for name, places in effects.items():
         w = weights[name]
-        location = 0.0 if places.location is None else point[places.location]
         omega = np.exp(point[places.omega])
-        result[places.patients] = w * location + omega ** (w - 1.0) * _distances(point, places)
+        result[places.patients] = w * places.center(point) + omega ** (w - 1.0) * _distances(
+            point, places
+        )
     return result
 
 
@@ -173,8 +188,7 @@ def _climb(density: Density, point: np.ndarray, free: np.ndarray) -> np.ndarray:
 
 
 def _distances(point: np.ndarray, places: EffectPlaces) -> np.ndarray:
-    location = 0.0 if places.location is None else point[places.location]
-    return point[places.patients] - location
+    return point[places.patients] - places.center(point)
 
 
 def _effect_spreads(

@@ -16,12 +16,14 @@ from carkinetics.cohort import Cohort
 from carkinetics.diagnostics import DEFAULT_LIMITS, Check, Limits, check_fit
 from carkinetics.errors import DataError, Fault
 from carkinetics.inference.build import Plan, assemble, plan_fit
+from carkinetics.inference.covariates import request_of
 from carkinetics.inference.curves import curve_cell_types, levels_at
 from carkinetics.inference.draws import SAMPLE, new_patients, population_parameters
 from carkinetics.inference.prediction import linked
 from carkinetics.model import Model
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pymc as pm
 
 
@@ -62,7 +64,10 @@ class Fit:
             return self._plan
         chosen = ("assays", "patient_effects", "residual", "correlated", "common", "tolerance")
         return plan_fit(
-            self.kinetic_model, self.cohort, **{name: self.settings[name] for name in chosen}
+            self.kinetic_model,
+            self.cohort,
+            covariates=request_of(self.settings.get("covariates")),
+            **{name: self.settings[name] for name in chosen},
         )
 
     @cached_property
@@ -110,6 +115,26 @@ class Fit:
         """
         return check_fit(self.data, limits, int(self.settings.get("attempt", 1)))
 
+    def covariate_table(self, probability: float = 0.95) -> pd.DataFrame:
+        """Return how parameters go with covariates, with equal-tailed intervals.
+
+        Parameters
+        ----------
+        probability : float
+            Of the interval.
+
+        Returns
+        -------
+        DataFrame
+            One row per coefficient: ``parameter``, ``term``, ``per`` (what is compared),
+            ``measure`` (``"ratio"`` for parameters on a log scale, ``"odds ratio"`` on a logit
+            scale, else ``"difference"``), ``median``, ``low``, ``high``. Without covariates no
+            rows. These are associations.
+        """
+        from carkinetics.inference.covariate_table import covariate_table
+
+        return covariate_table(self, probability)
+
     def curves(
         self, days: Sequence[float] | np.ndarray, patients: Sequence[str] | None = None
     ) -> xr.DataArray:
@@ -141,6 +166,9 @@ class Fit:
         self, days: Sequence[float] | np.ndarray, *, new_patient: bool = False, seed: int = 0
     ) -> xr.DataArray:
         """Compute the curve of the typical patient, or of a new one per draw.
+
+        With covariates both stand at ``settings["covariates"]["typical_patient"]``: numbers at
+        their mean, text at its reference value, yes/no columns at no.
 
         Parameters
         ----------

@@ -173,6 +173,7 @@ def effect_places(plan: Plan, slots: Mapping[str, slice]) -> dict[str, EffectPla
             omega=slots[f"omega_{p.name}"].start,
             scale=p.omega.spread,
             freedom=_FREEDOM if plan.heavy[i] else np.inf,
+            **_slopes(plan, p.name, slots),
         )
         for i, p in enumerate(plan.varying)
         if p.omega is not None
@@ -186,6 +187,15 @@ def effect_places(plan: Plan, slots: Mapping[str, slice]) -> dict[str, EffectPla
             scale=plan.shift_scale,
         )
     return places
+
+
+def _slopes(plan: Plan, parameter: str, slots: Mapping[str, slice]) -> dict[str, np.ndarray]:
+    """Find the coefficients of a parameter's covariates in the sampler's point."""
+    design = plan.covariates.of(parameter) if plan.covariates else None
+    if design is None:
+        return {}
+    own = slots[design.variable]
+    return {"slopes": np.arange(own.start, own.stop), "matrix": design.matrix}
 
 
 def _density(compiled: Any) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:

@@ -13,6 +13,7 @@ from carkinetics.inference.curves import curve_cell_types, patient_curves
 from carkinetics.inference.draws import (
     SAMPLE,
     parameter_group,
+    patient_centers,
     patient_coordinates,
     patient_parameters,
     population_group,
@@ -87,7 +88,11 @@ def _constants(prepared: Prepared) -> xr.Dataset:
     data: dict[str, Any] = {"centering": (("patient", "effect"), stacked)}
     if SHIFT in weights:
         data[f"centering_{SHIFT}"] = (("patient",), weights[SHIFT])
-    return xr.Dataset(data, coords={"patient": patients, "effect": names})
+    coords = {"patient": patients, "effect": names}
+    for design in plan.covariates.designs if plan.covariates else ():
+        data[design.data] = (("patient", design.dim), design.matrix)
+        coords[design.dim] = design.names
+    return xr.Dataset(data, coords=coords)
 
 
 def _posterior(posterior: xr.Dataset, constants: xr.Dataset) -> xr.Dataset:
@@ -181,8 +186,7 @@ def _effects(prepared: Prepared, posterior: xr.Dataset, centering: np.ndarray) -
     """Posterior mean and SD of every patient's effects, and how far their data determine them."""
     plan = prepared.plan
     coordinates = patient_coordinates(plan, posterior, centering)
-    location = np.stack([posterior[p.variable].values for p in plan.varying], axis=-1)
-    effects = coordinates - location[:, :, None, :]
+    effects = coordinates - patient_centers(plan, posterior)
     names = [p.name for p in plan.varying]
     information = np.stack([prepared.start.information[name] for name in names], axis=1)
     dims = ("patient", "effect")

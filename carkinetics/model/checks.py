@@ -21,6 +21,7 @@ MAX_STATES = 100
 _CLOSED_TO = {
     "states": ("time", "states"),
     "derived": ("time", "states"),
+    "doses": ("time", "states"),
     "solution": ("states",),
 }
 
@@ -61,6 +62,12 @@ def _check_completeness(sheet: Sheet) -> None:
 
 
 def _check_observed(sheet: Sheet) -> None:
+    if not sheet.file.observed:
+        if not sheet.file.outputs:
+            sheet.fault("observed", "a model needs an assay in [observed], or [outputs]")
+        return
+    if sheet.file.outputs and sheet.file.solution:
+        sheet.fault("outputs", "go with [states]; a [solution] has its level alone")
     own = {name: o.is_ for name, o in sheet.file.observed.items() if o.is_ is not None}
     if len(set(own.values())) != 1:
         sheet.fault(
@@ -144,6 +151,8 @@ def _check_expression(sheet: Sheet, where: str, expression: Expression) -> None:
 def _is_over(sheet: Sheet, section: str, name: str) -> bool:
     if section == "solution":
         return bool(sheet.file.solution and sheet.file.solution.over)
+    if section in ("outputs", "doses"):
+        return False
     if section == "equations":
         return name in sheet.file.states and sheet.file.states[name].over is not None
     return getattr(sheet.file, section)[name].over is not None
@@ -208,6 +217,9 @@ def _wanted_unit(sheet: Sheet, section: str, name: str, expression: Expression) 
     if section == "equations":
         state = sheet.declared.get(name)
         return state.unit / parse_unit("day") if state and state.unit is not None else None
+    if section == "doses":
+        state = sheet.declared.get(sheet.file.doses[name].into)
+        return state.unit if state else None
     if section == "states":
         return sheet.declared[name].unit if name in sheet.declared else None
     try:
@@ -254,7 +266,9 @@ def _measure(node: Node, sizes: Mapping[str, tuple[int, int]], n_cells: int) -> 
     if node.kind == "name":
         return sizes.get(node.name, (1, 1))
     below = [_measure(child, sizes, n_cells) for child in node.children]
-    size = sum(part for part, _ in below) * (n_cells if node.kind == "total" else 1)
+    # min and max write their arguments twice: in the comparison and as the result.
+    times = {"total": n_cells, "min": 2, "max": 2}.get(node.kind, 1)
+    size = sum(part for part, _ in below) * times
     # Bounded, so that long chains of terms do not make numbers of thousands of digits.
     return min(size + 1, 10**9), 1 + max((depth for _, depth in below), default=0)
 
@@ -263,9 +277,9 @@ def _check_used(sheet: Sheet) -> None:
     if sheet.faults or sheet.cell_types != tuple(sheet.file.subsets.cell_type):
         return
     used = dynamic_names(sheet)
-    for section in ("constants", "parameters"):
+    for section in ("constants", "parameters", "inputs"):
         for name in getattr(sheet.file, section):
-            derived = section == "constants" and any(
+            derived = section != "parameters" and any(
                 name in sheet.reached(e) for w, e in sheet.expressions.items() if w[:7] == "derived"
             )
             if name not in used and not derived:
@@ -276,7 +290,7 @@ def dynamic_names(sheet: Sheet) -> frozenset[str]:
     """Return every name that starts, equations, solution or observed levels depend on."""
     found: frozenset[str] = frozenset()
     for where, expression in sheet.expressions.items():
-        if re.match(r"(states|equations|solution|observed)\.", where):
+        if re.match(r"(states|equations|solution|observed|outputs|doses)\.", where):
             found |= reach_here(sheet, expression)
     return found
 

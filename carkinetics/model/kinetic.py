@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -12,17 +12,23 @@ import sympy
 
 from carkinetics.errors import Fault, ModelFileError, UnitError
 from carkinetics.model.checks import check, dynamic_names
-from carkinetics.model.parts import Claim, Observed, Parameter
+from carkinetics.model.parts import Case, Claim, Input, Observed, Parameter, PatientClass
 from carkinetics.model.pieces import (
     check_claims,
     check_derived,
+    check_doses,
     latent_units,
+    read_cases,
+    read_inputs,
+    read_mixture,
     read_observed,
     read_parameters,
 )
-from carkinetics.model.schema import ModelFile, check_shape, read_toml
-from carkinetics.model.sheet import declare
+from carkinetics.model.schema import check_shape, read_toml
+from carkinetics.model.sheet import Sheet, declare
 from carkinetics.model.system import System, write_system
+from carkinetics.model.tables import ModelFile
+from carkinetics.model.values import apply_values, text_with_values
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -46,7 +52,18 @@ class Model:
     constants : mapping of str to float
         Fixed numbers.
     latent_units : tuple of str
-        The units in which the latent level of a fit can be stated.
+        The units in which the latent level of a fit can be stated; ``("",)`` where no assay
+        observes the model.
+    inputs : mapping of str to Input
+        What is known of each patient.
+    mixture : mapping of str to PatientClass
+        Classes of patients with values of their own, beside the others.
+    cases : mapping of str to Case
+        Published numbers of other patients or experiments, for `with_values`.
+    data, notes : str
+        What data can identify it; what was found out about its numbers.
+    stiff : bool
+        Whether an explicit solver would need very many steps.
     """
 
     name: str
@@ -59,7 +76,13 @@ class Model:
     observed: Mapping[str, Observed]
     constants: Mapping[str, float]
     latent_units: tuple[str, ...]
-    _file: ModelFile
+    inputs: Mapping[str, Input]
+    mixture: Mapping[str, PatientClass]
+    cases: Mapping[str, Case]
+    data: str
+    notes: str
+    stiff: bool
+    _sheet: Sheet
     _system: System
 
     @classmethod
@@ -109,7 +132,56 @@ class Model:
     @cached_property
     def published(self) -> tuple[Claim, ...]:
         """The published numbers, each next to what the model gives at its typical values."""
-        return tuple(check_claims(self._file, self.derived()))
+        # A claim is about the numbers of the source, not about those of a user.
+        return () if self._file.values else tuple(check_claims(self._file, self.derived()))
+
+    @property
+    def absent(self) -> dict[str, str]:
+        """What has no known value, and why: nothing is simulated before the user gives one."""
+        names = {name: p.absent for name, p in self.parameters.items() if p.absent is not None}
+        return names | {
+            name: "differs between patients; there is no default"
+            for name, table in self.inputs.items()
+            if table.default is None
+        }
+
+    def require_values(self, but_not: Collection[str] = ()) -> None:
+        """Refuse a model with numbers that nobody has given.
+
+        Parameters
+        ----------
+        but_not : collection of str
+            Names that may be absent here.
+
+        Raises
+        ------
+        ModelFileError
+            Naming each, and why it is absent.
+        """
+        absent = {name: why for name, why in self.absent.items() if name not in but_not}
+        if absent:
+            listed = ", ".join(f"{name} ({why})" for name, why in absent.items())
+            shown = ", ".join(f"'{name}': ..." for name in absent)
+            remedy = f"Give them: values={{{shown}}}."
+            raise ModelFileError(Fault(self.name, f"has no value for {listed}", remedy))
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """Curves beside the level, with their units."""
+        return {name: unit for name, (_, unit) in self._system.outputs.items()}
+
+    @property
+    def output_labels(self) -> dict[str, str]:
+        """What each output is, in words."""
+        return {name: table.label for name, table in self._file.outputs.items()}
+
+    def unit_of_state(self, name: str) -> str:
+        """Return the unit of a state, ``"E"`` or ``"E[CD4]"``."""
+        return self._file.states[name.split("[")[0]].unit
+
+    @property
+    def _file(self) -> ModelFile:
+        return self._sheet.file
 
     def with_cell_types(self, cell_types: Sequence[str]) -> Model:
         """Return the model written out for other cell types.
@@ -124,9 +196,93 @@ class Model:
             return self
         return Model.from_text(self.text, self.name, cell_types)
 
-    def system(self, cell_types: Sequence[str] | None = None) -> System:
-        """Return the scalar SymPy equations."""
-        return self._system if cell_types is None else self.with_cell_types(cell_types)._system
+    def with_published_priors(self, widen: float = 2.0) -> Model:
+        """Return the model with its published numbers as weakly informative priors.
+
+        Parameters
+        ----------
+        widen : float
+            The prior of a typical value is centered on the published one, with an SD, on the
+            transformed scale, of ``widen`` times a quarter of the between-patient SD: ``widen``
+            times the standard error of a trial of 16 patients.
+
+        Returns
+        -------
+        Model
+            Its text says so in a first line, ``published_priors = 2.0``, so that it is saved,
+            hashed and shown like any other. A published between-patient SD becomes the scale of a
+            half-normal prior. Parameters and latent units without a published number keep theirs.
+
+        Raises
+        ------
+        ModelFileError
+            Where no parameter has a published value, or `widen` is not above 0 and at most 100.
+        """
+        from carkinetics.model.published_priors import STANDINGS, text_with_published_priors
+
+        if not any(
+            p.values and p.priors and p.standing in STANDINGS for p in self.parameters.values()
+        ):
+            what = "no parameter has a published value to center a prior on"
+            raise ModelFileError(Fault(self.name, what, "Fit it with the priors of its file."))
+        text = text_with_published_priors(self.text, float(widen))
+        return Model.from_text(text, self.name, self.cell_types)
+
+    def with_values(self, values: Mapping[str, float]) -> Model:
+        """Return the model with some of its numbers replaced.
+
+        Parameters
+        ----------
+        values : mapping of str to float
+            Constants, parameters (the typical value of those that vary) and inputs (their
+            default), each in its unit. They are written at the end of the model's text.
+
+        Raises
+        ------
+        ModelFileError
+            For a name the model does not have.
+        """
+        if not values:
+            return self
+        text = text_with_values(self.text, self._file, values)
+        return Model.from_text(text, self.name, self.cell_types)
+
+    def system(
+        self, cell_types: Sequence[str] | None = None, *, open_inputs: bool = False
+    ) -> System:
+        """Return the scalar SymPy equations.
+
+        Parameters
+        ----------
+        cell_types : sequence of str, optional
+            See `with_cell_types`.
+        open_inputs : bool
+            Leave `inputs` as symbols; else they are numbers, their defaults.
+        """
+        chosen = self if cell_types is None else self.with_cell_types(cell_types)
+        return chosen._open_system if open_inputs else chosen._system
+
+    @cached_property
+    def _open_system(self) -> System:
+        return write_system(self._sheet, open_inputs=True) if self.inputs else self._system
+
+    def published_omegas(self, read_as: str = "sd") -> dict[str, float]:
+        """Return the published between-patient SDs on the transformed scale.
+
+        Parameters
+        ----------
+        read_as : {"sd", "variance"}
+            What the printed number is: tables of parameters do not always say. Read as a
+            variance, the SD is its square root.
+        """
+        if read_as not in ("sd", "variance"):
+            raise ModelFileError(Fault("read_as", f"is {read_as!r}", "Choose 'sd' or 'variance'."))
+        power = 1.0 if read_as == "sd" else 0.5
+        return {
+            name: parameter.omega_value**power
+            for name, parameter in self.parameters.items()
+            if parameter.omega_value is not None
+        }
 
     def typical(self, unit: str | None = None) -> dict[str, float]:
         """Return a value for every parameter of the system: published, else the prior's median.
@@ -146,9 +302,15 @@ class Model:
             symbol: sympy.Float(chosen[name])
             for name, symbol in zip(self._names(), self._system.parameter_symbols, strict=True)
         }
-        return {
-            name: (float(sympy.N(expression.subs(numbers))), unit)
+        found = {
+            name: (sympy.N(expression.subs(numbers)), unit)
             for name, (expression, unit) in self._system.derived.items()
+        }
+        # What depends on an absent number has no value.
+        return {
+            name: (float(value), unit)
+            for name, (value, unit) in found.items()
+            if not value.free_symbols
         }
 
     def _names(self) -> tuple[str, ...]:
@@ -169,11 +331,16 @@ class Model:
 
     def __repr__(self) -> str:
         kind = "closed form" if self.closed_form else f"{len(self._system.states)} states"
-        return (
-            f"Model {self.name}: {self.title}\n"
-            f"    cell types {', '.join(self.cell_types)}; {kind}; "
-            f"{len(self._system.parameters)} parameters: {', '.join(self._system.parameters)}"
-        )
+        lines = [
+            f"Model {self.name}: {self.title}",
+            f"cell types {', '.join(self.cell_types)}; {kind}; "
+            f"{len(self._system.parameters)} parameters: {', '.join(self._system.parameters)}",
+        ]
+        for parameter in self.parameters.values():
+            if parameter.covariates:
+                shown = "; ".join(f"{c.term} {c.value:+g}" for c in parameter.covariates.values())
+                lines.append(f"published covariates of {parameter.name}: {shown}")
+        return "\n    ".join(lines)
 
 
 def _build(
@@ -193,13 +360,16 @@ def _build(
         raise ModelFileError(
             Fault(name, f"cannot be written out for {', '.join(chosen)}; it has {listed} and total")
         )
+    file, unknown = apply_values(file)
     sheet = declare(file, chosen)
     check(sheet)
     parameters = read_parameters(sheet)
     observed = read_observed(sheet)
     units = latent_units(sheet)
     check_derived(sheet)
-    faults = [replace(fault, file=name) for fault in (*faults, *sheet.faults)]
+    check_doses(sheet)
+    mixture, cases = read_mixture(sheet), read_cases(sheet)
+    faults = [replace(fault, file=name) for fault in (*faults, *unknown, *sheet.faults)]
     if faults:
         raise (UnitError if sheet.unit_faults == len(faults) else ModelFileError)(faults)
     used = dynamic_names(sheet)
@@ -214,6 +384,12 @@ def _build(
         observed=observed,
         constants={key: table.value for key, table in file.constants.items()},
         latent_units=units,
-        _file=file,
+        inputs={key: item for key, item in read_inputs(sheet).items() if key in used},
+        mixture=mixture,
+        cases=cases,
+        data=file.model.data,
+        notes=file.model.notes,
+        stiff=file.model.stiff,
+        _sheet=sheet,
         _system=write_system(sheet),
     )

@@ -6,7 +6,69 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from carkinetics.errors import ModelFileError
+from carkinetics.model.covariates import PublishedCovariate
 from carkinetics.priors import Prior
+
+
+@dataclass(frozen=True)
+class Input:
+    """A number known of each patient, such as a dose or the day of a drug.
+
+    Parameters
+    ----------
+    name, unit, label, source, standing : str
+        As in the file.
+    default : float or None
+        Used where a patient has none; None where the user has to give it.
+    """
+
+    name: str
+    unit: str
+    label: str
+    source: str
+    standing: str
+    default: float | None
+
+
+@dataclass(frozen=True)
+class Case:
+    """Published numbers of another patient or experiment; see ``Model.with_values``.
+
+    Parameters
+    ----------
+    name, label, source, standing : str
+        As in the file.
+    values : mapping of str to float
+        In place of the numbers of the file.
+    """
+
+    name: str
+    label: str
+    source: str
+    standing: str
+    values: Mapping[str, float] = field(hash=False)
+
+
+@dataclass(frozen=True)
+class PatientClass:
+    """A class of a mixture: patients in whom some parameters have a value of their own.
+
+    Parameters
+    ----------
+    name, label, source, standing : str
+        As in the file.
+    share : float
+        Share of all patients.
+    values : mapping of str to float
+        Parameters and their value in every patient of the class.
+    """
+
+    name: str
+    label: str
+    source: str
+    standing: str
+    share: float
+    values: Mapping[str, float] = field(hash=False)
 
 
 @dataclass(frozen=True)
@@ -27,6 +89,10 @@ class Parameter:
         Whether there is one per cell type.
     omega_value : float, optional
         Published between-patient SD on the transformed scale.
+    absent : str, optional
+        Why no value is known; None where there is one, or where the user gave one.
+    covariates : mapping of str to PublishedCovariate
+        Published coefficients by the text of their term.
     """
 
     name: str
@@ -41,6 +107,8 @@ class Parameter:
     vary: str | None = None
     over: bool = False
     omega_value: float | None = None
+    absent: str | None = None
+    covariates: Mapping[str, PublishedCovariate] = field(default_factory=dict, hash=False)
 
     @property
     def prior(self) -> Prior | None:

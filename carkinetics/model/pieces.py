@@ -7,9 +7,12 @@ from collections.abc import Iterator, Mapping
 from carkinetics.equations.nodes import EquationFault, point_at
 from carkinetics.equations.reading import read_constant
 from carkinetics.errors import ModelFileError
-from carkinetics.model.parts import Claim, Observed, Parameter
-from carkinetics.model.schema import ModelFile, ParameterTable, did_you_mean
+from carkinetics.model.covariates import read_published_covariates
+from carkinetics.model.parts import Case, Claim, Input, Observed, Parameter, PatientClass
+from carkinetics.model.published_priors import STANDINGS, published_priors
+from carkinetics.model.schema import did_you_mean
 from carkinetics.model.sheet import Sheet, read_unit
+from carkinetics.model.tables import ModelFile, ParameterTable
 from carkinetics.priors import Prior
 from carkinetics.units import parse_unit, same_unit
 
@@ -22,6 +25,11 @@ def read_parameters(sheet: Sheet) -> dict[str, Parameter]:
 def _parameter(sheet: Sheet, name: str, table: ParameterTable) -> Parameter:
     where = f"parameters.{name}"
     _check_parameter(sheet, where, table)
+    priors = _priors(sheet, f"{where}.prior", table.prior)
+    omegas = _priors(sheet, f"{where}.omega", table.omega)
+    widen = sheet.file.published_priors
+    if widen is not None and table.value and table.standing in STANDINGS:
+        priors, omegas = published_priors(priors, omegas, table.value, table.omega_value, widen)
     return Parameter(
         name=name,
         unit=table.unit,
@@ -29,18 +37,23 @@ def _parameter(sheet: Sheet, name: str, table: ParameterTable) -> Parameter:
         source=table.source,
         standing=table.standing,
         group=table.group or "location",
-        priors=_priors(sheet, f"{where}.prior", table.prior),
-        omegas=_priors(sheet, f"{where}.omega", table.omega),
+        priors=priors,
+        omegas=omegas,
         values=table.value or {},
         vary=table.vary,
         over=table.over is not None,
         omega_value=table.omega_value,
+        absent=table.absent,
+        covariates=read_published_covariates(sheet, where, table),
     )
 
 
 def _check_parameter(sheet: Sheet, where: str, table: ParameterTable) -> None:
-    if table.prior is None and table.value is None:
-        sheet.fault(where, "needs a prior, or a value if it is fixed")
+    if table.prior is None and table.value is None and table.absent is None:
+        remedy = 'Where no value is known, say why: absent = "...".'
+        sheet.fault(where, "needs a prior, or a value if it is fixed", remedy)
+    if table.value is not None and table.absent is not None:
+        sheet.fault(where, "has a value and says that it is absent; leave out one of them")
     if table.prior is None and table.value is not None and "" not in table.value:
         sheet.fault(f"{where}.value", "a fixed value is one number for every latent unit")
     if (table.vary is None) != (table.omega is None):
@@ -115,12 +128,75 @@ def latent_units(sheet: Sheet) -> tuple[str, ...]:
         if table is not None and "" not in table
     ]
     if not keyed:
+        if not sheet.file.observed:
+            return ("",)
         own = (table.unit for table in sheet.file.observed.values() if table.is_ is not None)
         return tuple(dict.fromkeys(own))
     units = tuple(unit for unit in keyed[0] if all(unit in keys for keys in keyed))
     if not units:
         sheet.fault("parameters", "no latent unit has all its priors; complete the tables by unit")
     return units
+
+
+def read_inputs(sheet: Sheet) -> dict[str, Input]:
+    """Read what is known of each patient."""
+    return {
+        name: Input(name, t.unit, t.label, t.source, t.standing, t.default)
+        for name, t in sheet.file.inputs.items()
+    }
+
+
+def read_mixture(sheet: Sheet) -> dict[str, PatientClass]:
+    """Read the classes of patients; faults are noted on the sheet."""
+    if sum(table.share for table in sheet.file.mixture.values()) >= 1:
+        sheet.fault("mixture", "the shares leave no patient for the model's own values")
+    varying = [name for name, table in sheet.file.parameters.items() if table.prior is not None]
+    found = {}
+    for name, table in sheet.file.mixture.items():
+        for key in table.values:
+            if key not in varying:
+                hint = did_you_mean(key, varying)
+                sheet.fault(f"mixture.{name}", f"'{key[:80]}' is no parameter with a prior{hint}")
+        found[name] = PatientClass(
+            name, table.label, table.source, table.standing, table.share, table.values
+        )
+    return found
+
+
+def read_cases(sheet: Sheet) -> dict[str, Case]:
+    """Read the other sets of published numbers; faults are noted on the sheet."""
+    known = [*sheet.file.parameters, *sheet.file.constants, *sheet.file.inputs]
+    found = {}
+    for name, table in sheet.file.cases.items():
+        for key in table.values:
+            if key not in known:
+                what = f"no number is called '{key[:80]}'{did_you_mean(key, known)}"
+                sheet.fault(f"cases.{name}", what)
+        found[name] = Case(name, table.label, table.source, table.standing, table.values)
+    return found
+
+
+def check_doses(sheet: Sheet) -> None:
+    """Note faults of [doses]."""
+    states = sheet.file.states
+    for name, table in sheet.file.doses.items():
+        where = f"doses.{name}"
+        if table.into not in states:
+            hint = did_you_mean(table.into, list(states))
+            sheet.fault(f"{where}.into", f"'{table.into[:80]}' is no state{hint}")
+        elif states[table.into].over is not None:
+            what = f"'{table.into}' has one value per cell type; a dose enters one state"
+            sheet.fault(f"{where}.into", what)
+        rising = all(a < b for a, b in zip(table.days, table.days[1:], strict=False))
+        if table.days[0] < 0 or not rising:
+            sheet.fault(f"{where}.days", "are no rising days from the infusion (day 0) on")
+        shares = table.fractions
+        if shares is None and len(table.days) > 1:
+            sheet.fault(f"{where}.fractions", "say how the amount is split over the days")
+        elif shares is not None and (
+            len(shares) != len(table.days) or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-9
+        ):
+            sheet.fault(f"{where}.fractions", "need one positive share per day; their sum is 1")
 
 
 def check_derived(sheet: Sheet) -> None:

@@ -5,20 +5,15 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Any, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from carkinetics.errors import Fault
+from carkinetics.model.tables import ModelFile, named
 
 MAX_CHARACTERS = 100_000
-MAX_ENTRIES = 200
 _MAX_DOTS = 100
-_TOML_NAMES = {
-    **{"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false"},
-    **{"dict": "a table", "list": "a list", "NoneType": "nothing"},
-    **{"date": "a date", "datetime": "a date", "time": "a time of day"},
-}
 _WANTED = {
     **{"string_type": "text in quotes", "float_type": "a number", "list_type": "a list"},
     **{"dict_type": "a table", "model_type": "a table", "finite_number": "a finite number"},
@@ -29,153 +24,6 @@ _STAND_INS = {
     **{"title": "", "summary": "", "reference": "", "label": "", "source": ""},
     **{"standing": "choice"},
 }
-
-Over = Literal["cell_type"] | None
-Standing = Literal["published", "computed", "choice", "reconstruction", "unverified"]
-
-
-def _as_text(value: object) -> object:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return repr(value)
-    return value
-
-
-def _keyed(value: object) -> object:
-    """Let a plain text or number stand for a table with the one key ``""``."""
-    if isinstance(value, dict):
-        wrong = next((key for key, item in value.items() if not isinstance(item, str)), None)
-        if wrong is not None:
-            raise ValueError(f"must be text in quotes under '{wrong}'")
-        return value
-    if isinstance(value, str):
-        return {"": value}
-    raise ValueError(f"must be text or a table of texts, not {_named(value)}")
-
-
-def _keyed_number(value: object) -> object:
-    parts = value if isinstance(value, dict) else {"": value}
-    for part in parts.values():
-        if isinstance(part, bool) or not isinstance(part, int | float):
-            raise ValueError(f"must be a number or a table of numbers, not {_named(part)}")
-    return parts
-
-
-Equation = Annotated[str, BeforeValidator(_as_text)]
-Keyed = Annotated[dict[str, str], BeforeValidator(_keyed)]
-KeyedNumber = Annotated[dict[str, float], BeforeValidator(_keyed_number)]
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-class ModelTable(_Table):
-    """[model]: what the model is and where it comes from."""
-
-    title: str
-    summary: str
-    reference: str
-    time: Literal["day"] = "day"
-
-
-class SubsetsTable(_Table):
-    """[subsets]: the cell types for which an equation is written once."""
-
-    cell_type: list[str] = Field(min_length=1, max_length=10)
-
-
-class ConstantTable(_Table):
-    """[constants]: fixed numbers."""
-
-    value: float
-    unit: str
-    label: str
-    source: str
-    standing: Standing
-
-
-class StateTable(_Table):
-    """[states]: what the equations describe."""
-
-    unit: str
-    start: Equation
-    label: str
-    over: Over = None
-    scale: Literal["log", "natural"] = "natural"
-
-
-class ParameterTable(_Table):
-    """[parameters.NAME]: a number with a prior, or a fixed value."""
-
-    unit: str
-    label: str
-    source: str
-    standing: Standing
-    prior: Keyed | None = None
-    value: KeyedNumber | None = None
-    vary: Literal["patient"] | None = None
-    omega: Keyed | None = None
-    omega_value: float | None = None
-    over: Over = None
-    group: str | None = None
-
-
-class SolutionTable(_Table):
-    """[solution]: the curve itself, where it has a closed form, as a function of t."""
-
-    level: Equation
-    auc: Equation | None = None
-    cmax: Equation | None = None
-    tmax: Equation | None = None
-    over: Over = None
-
-
-class ObservedTable(_Table):
-    """[observed.ASSAY]: how an assay sees the model."""
-
-    unit: str
-    sigma: str
-    error: Literal["lognormal"] = "lognormal"
-    is_: Equation | None = Field(default=None, alias="is")
-    link: Literal["assay_link"] | None = None
-    over: Over = None
-    label: str = ""
-
-
-class DerivedTable(_Table):
-    """[derived]: numbers that follow from the parameters."""
-
-    unit: str
-    label: str = ""
-    is_: Equation | None = Field(default=None, alias="is")
-    of: Literal["level", "auc", "cmax", "tmax"] | None = None
-    at: float | None = None
-    over: Over = None
-
-
-class ClaimTable(_Table):
-    """[published]: a number that the model must give at its typical values."""
-
-    value: float
-    within: Equation
-    source: str
-    standing: Standing = "published"
-
-
-class ModelFile(_Table):
-    """A whole model file."""
-
-    model: ModelTable
-    subsets: SubsetsTable
-    parameters: dict[str, ParameterTable] = Field(max_length=MAX_ENTRIES)
-    observed: dict[Literal["flow", "qpcr"], ObservedTable] = Field(min_length=1)
-    constants: dict[str, ConstantTable] = Field(default={}, max_length=MAX_ENTRIES)
-    states: dict[str, StateTable] = Field(default={}, max_length=MAX_ENTRIES)
-    terms: dict[str, Keyed] = Field(default={}, max_length=MAX_ENTRIES)
-    equations: dict[str, Equation] = Field(default={}, max_length=MAX_ENTRIES)
-    solution: SolutionTable | None = None
-    derived: dict[str, DerivedTable] = Field(default={}, max_length=MAX_ENTRIES)
-    published: dict[str, ClaimTable] = Field(default={}, max_length=MAX_ENTRIES)
 
 
 def read_toml(text: str) -> tuple[dict[str, Any], list[Fault]]:
@@ -251,9 +99,9 @@ def _fault(item: Mapping[str, Any]) -> Fault:
             what = f"unknown key '{name}'{did_you_mean(name, known)}"
         return Fault(above, what, section=above)
     if kind in _WANTED:
-        what = f"must be {_WANTED[kind]}, not {_named(given)}"
+        what = f"must be {_WANTED[kind]}, not {named(given)}"
     elif kind == "literal_error":
-        what = f"must be {item['ctx']['expected']}, not {_named(given)}"
+        what = f"must be {item['ctx']['expected']}, not {named(given)}"
         if "[key]" in item["loc"]:
             what = f"unknown key '{place[-1]}'; it must be {item['ctx']['expected']}"
     elif kind == "too_long":
@@ -292,11 +140,3 @@ def did_you_mean(name: str, known: list[str]) -> str:
     if close:
         return f"; did you mean '{close[0]}'?"
     return f"; known are {', '.join(known)}" if known and len(known) <= 12 else ""
-
-
-def _named(value: object) -> str:
-    kind = _TOML_NAMES.get(type(value).__name__, type(value).__name__)
-    if isinstance(value, str | int | float | bool):
-        shown = repr(value)
-        return f"{kind} ({shown if len(shown) <= 40 else shown[:37] + '...'})"
-    return kind

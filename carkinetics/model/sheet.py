@@ -18,8 +18,11 @@ from carkinetics.equations.nodes import (
 )
 from carkinetics.equations.reading import read_expression
 from carkinetics.errors import Fault, UnitError
-from carkinetics.model.schema import ModelFile, did_you_mean
+from carkinetics.model.schema import did_you_mean
+from carkinetics.model.tables import ModelFile
 from carkinetics.units import parse_unit
+
+_IN_EQUATIONS = ("states", "constants", "parameters", "inputs", "terms")
 
 
 @dataclass(frozen=True)
@@ -99,8 +102,12 @@ def _declare_names(sheet: Sheet) -> None:
         "states": file.states,
         "constants": file.constants,
         "parameters": file.parameters,
+        "inputs": file.inputs,
         "terms": file.terms,
         "derived": file.derived,
+        "outputs": file.outputs,
+        "doses": file.doses,
+        "mixture": file.mixture,
     }
     first: dict[str, str] = {}
     for section, entries in sections.items():
@@ -113,7 +120,7 @@ def _declare_names(sheet: Sheet) -> None:
                 sheet.fault(where, what)
             first.setdefault(name, section)
             unit = read_unit(sheet, where, getattr(entry, "unit", "1"))
-            if what is None and section != "derived":
+            if what is None and section in _IN_EQUATIONS:
                 over = getattr(entry, "over", None) is not None
                 sheet.declared[name] = Declared(section, unit, over)
 
@@ -145,6 +152,10 @@ def _texts(sheet: Sheet) -> Iterator[tuple[str, str]]:
     for name, observed in file.observed.items():
         if observed.is_ is not None:
             yield f"observed.{name}.is", observed.is_
+    for name, output in file.outputs.items():
+        yield f"outputs.{name}.is", output.is_
+    for name, dose in file.doses.items():
+        yield f"doses.{name}.amount", dose.amount
     for name, derived in file.derived.items():
         if derived.is_ is not None:
             yield f"derived.{name}.is", derived.is_

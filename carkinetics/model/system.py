@@ -15,6 +15,15 @@ from carkinetics.model.sheet import Sheet
 
 
 @dataclass(frozen=True)
+class Dose:
+    """An amount that enters a state on a day."""
+
+    state: int
+    day: float
+    amount: sympy.Expr
+
+
+@dataclass(frozen=True)
 class System:
     """A model written out as scalar equations; constants and fixed values are numbers in it.
 
@@ -40,6 +49,16 @@ class System:
         In a closed form, where given: ``auc`` (from day 0 to `time`), ``cmax``, ``tmax``.
     derived : mapping of str to (Expr, unit)
         Numbers that follow from the parameters.
+    outputs : mapping of str to (Expr, unit)
+        Curves that no fit sees, of states, parameters and time.
+    doses : tuple of Dose
+        What enters a state after day 0; what enters on day 0 is part of `start`.
+    inputs, input_symbols : tuple
+        What is known of each patient, where it is left open; else they are numbers.
+    absent : tuple of str
+        Names without a value; nothing can be solved before the user gives one.
+    stiff : bool
+        Whether an explicit solver would need very many steps.
     """
 
     cell_types: tuple[str, ...]
@@ -55,6 +74,12 @@ class System:
     closed_form: bool
     exact: Mapping[str, sympy.Expr] = field(hash=False)
     derived: Mapping[str, tuple[sympy.Expr, str]] = field(hash=False)
+    outputs: Mapping[str, tuple[sympy.Expr, str]] = field(default_factory=dict, hash=False)
+    doses: tuple[Dose, ...] = ()
+    inputs: tuple[str, ...] = ()
+    input_symbols: tuple[sympy.Symbol, ...] = ()
+    absent: tuple[str, ...] = ()
+    stiff: bool = False
 
 
 def expanded_name(name: str, cell_type: str | None) -> str:
@@ -65,8 +90,9 @@ def expanded_name(name: str, cell_type: str | None) -> str:
 class _Writer:
     """Gives the SymPy expression of every name, for every cell type."""
 
-    def __init__(self, sheet: Sheet) -> None:
-        self.sheet = sheet
+    def __init__(self, sheet: Sheet, open_inputs: bool) -> None:
+        self.sheet, self.open_inputs = sheet, open_inputs
+        self.absent: list[str] = []
         self.time = sympy.Symbol(TIME, real=True)
         self.known: dict[tuple[str, str | None], sympy.Expr] = {}
 
@@ -92,12 +118,22 @@ class _Writer:
         if kind == "states":
             positive = file.states[name].scale == "log"
             return sympy.Symbol(expanded_name(name, cell), real=True, positive=positive or None)
+        if kind == "inputs":
+            default = file.inputs[name].default
+            if self.open_inputs:
+                return sympy.Symbol(name, real=True)
+            return self._missing(name) if default is None else number(default)
         table = file.parameters[name]
         if table.prior is None:
-            return number(next(iter((table.value or {}).values()), 0.0))
+            values = list((table.value or {}).values())
+            return number(values[0]) if values else self._missing(name)
         family = next(iter(table.prior.values())).strip()
         positive = not family.startswith("normal")
         return sympy.Symbol(expanded_name(name, cell), real=True, positive=positive or None)
+
+    def _missing(self, name: str) -> sympy.Symbol:
+        self.absent.append(name)
+        return sympy.Symbol(name, real=True)
 
     def write(self, where: str, cell_type: str | None) -> sympy.Expr:
         """Return the expression at a place of the file."""
@@ -117,9 +153,9 @@ def _fault(where: str, expression: Expression, fault: EquationFault) -> Fault:
     return Fault(where, f"{fault.what}\n{shown}", section=where)
 
 
-def write_system(sheet: Sheet) -> System:
-    """Write out a checked sheet."""
-    writer, file = _Writer(sheet), sheet.file
+def write_system(sheet: Sheet, open_inputs: bool = False) -> System:
+    """Write out a checked sheet; inputs become numbers, or symbols where they are left open."""
+    writer, file = _Writer(sheet, open_inputs), sheet.file
     states = [(name, cell) for name, s in file.states.items() for cell in writer.cells(s.over)]
     used = dynamic_names(sheet)
     parameters = [
@@ -128,11 +164,14 @@ def write_system(sheet: Sheet) -> System:
         if name in used and table.prior is not None
         for cell in writer.cells(table.over)
     ]
-    observed = next(name for name, table in file.observed.items() if table.is_ is not None)
     levels = [
-        writer.write(f"observed.{observed}.is", cell)
-        for cell in writer.cells(file.observed[observed].over)
+        writer.write(f"observed.{name}.is", cell)
+        for name, table in file.observed.items()
+        if table.is_ is not None
+        for cell in writer.cells(table.over)
     ]
+    start, doses = _write_doses(writer, states)
+    inputs = [name for name in file.inputs if open_inputs and name in used]
     return System(
         cell_types=sheet.cell_types,
         time=writer.time,
@@ -141,13 +180,39 @@ def write_system(sheet: Sheet) -> System:
         parameters=tuple(expanded_name(*parameter) for parameter in parameters),
         parameter_symbols=tuple(writer.name(*parameter) for parameter in parameters),
         log_scale=tuple(file.states[name].scale == "log" for name, _ in states),
-        start=tuple(writer.write(f"states.{name}.start", cell) for name, cell in states),
+        start=tuple(start),
         rhs=tuple(writer.write(f"equations.{name}", cell) for name, cell in states),
         levels=tuple(levels),
         closed_form=file.solution is not None,
         exact=_write_exact(writer),
         derived=_write_derived(writer),
+        outputs={
+            name: (writer.write(f"outputs.{name}.is", None), table.unit)
+            for name, table in file.outputs.items()
+        },
+        doses=tuple(doses),
+        inputs=tuple(inputs),
+        input_symbols=tuple(writer.name(name, None) for name in inputs),
+        absent=tuple(dict.fromkeys(writer.absent)),
+        stiff=file.model.stiff,
     )
+
+
+def _write_doses(
+    writer: _Writer, states: list[tuple[str, str | None]]
+) -> tuple[list[sympy.Expr], list[Dose]]:
+    """Return the state on day 0, doses of that day included, and the doses of later days."""
+    start = [writer.write(f"states.{name}.start", cell) for name, cell in states]
+    later = []
+    for name, table in writer.sheet.file.doses.items():
+        amount = writer.write(f"doses.{name}.amount", None)
+        into = states.index((table.into, None))
+        for day, share in zip(table.days, table.fractions or [1.0], strict=True):
+            if day == 0:
+                start[into] += number(share) * amount
+            else:
+                later.append(Dose(into, day, number(share) * amount))
+    return start, sorted(later, key=lambda dose: dose.day)
 
 
 def _write_exact(writer: _Writer) -> dict[str, sympy.Expr]:

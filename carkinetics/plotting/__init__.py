@@ -6,6 +6,7 @@ from carkinetics.plotting.cd8_share import plot_cd8_share
 from carkinetics.plotting.exposure import plot_exposure
 from carkinetics.plotting.incidence import plot_incidence
 from carkinetics.plotting.levels import plot_levels
+from carkinetics.plotting.model import plot_model
 from carkinetics.plotting.patient_flow import plot_patient_flow
 from carkinetics.plotting.persistence import plot_persistence
 from carkinetics.plotting.profile import plot_profile
@@ -26,6 +27,7 @@ __all__ = [
     "plot_exposure",
     "plot_incidence",
     "plot_levels",
+    "plot_model",
     "plot_patient_flow",
     "plot_peak_by_progression",
     "plot_persistence",

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from carkinetics.report.covariate_part import covariate_blocks, covariate_sentence
 from carkinetics.report.numbers import percent
 from carkinetics.report.parts import Block, Folded, Items, Section, Table, Text
 
@@ -72,6 +73,7 @@ def methods_section(fit: Fit, exposure: Exposure, probability: float, made: str)
     blocks: list[Block] = [
         Text(_paragraph(fit, exposure, probability)),
         Text(f"Model: {model.title}. {model.summary} Source: {model.reference}"),
+        *covariate_blocks(fit, probability),
         _priors(settings["priors"]),
         _settings(fit, made),
         Folded(f"Text of the model ({model.name})", model.text),
@@ -102,8 +104,9 @@ def _paragraph(fit: Fit, exposure: Exposure, probability: float) -> str:
         f"{len(fit.patients)} patients at once, measured by {assays}.{link} Parameters differ "
         f"between patients by {_DISTRIBUTIONS[s['patient_effects']]} distribution on the "
         f"transformed scale, {correlated}{shared}; samples scatter around the curve by "
-        f"{_DISTRIBUTIONS[s['residual']]} distribution on the log scale. Samples below the limit "
-        "of quantification enter as the probability of a level below the limit (M3). The "
+        f"{_DISTRIBUTIONS[s['residual']]} distribution on the log scale.{covariate_sentence(fit)} "
+        "Samples below the limit of quantification enter as the probability of a level below the "
+        "limit (M3). The "
         f"posterior was sampled by NUTS (nutpie): {s['chains']} chains of {s['draws']} draws "
         f"after {s['tune']} for warm-up, target acceptance {s['target_accept']:.3g}, seed "
         f"{s['seed']}; the equations were solved to a relative tolerance of {s['tolerance']:g}. "
@@ -131,7 +134,7 @@ def _priors(priors: Mapping[str, str]) -> Table:
 
 
 def _settings(fit: Fit, made: str) -> Table:
-    skip = {"priors", "versions", "prior_check"}
+    skip = {"priors", "versions", "prior_check", "covariates"}
     rows = [(name, _plainly(value)) for name, value in fit.settings.items() if name not in skip]
     gate = fit.settings.get("prior_check", {})
     rows += [(f"prior check: {name}", _plainly(value)) for name, value in gate.items()]

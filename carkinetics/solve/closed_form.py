@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -82,7 +83,17 @@ def _piecewise(expression: sympy.Piecewise, values: dict[sympy.Symbol, Any]) -> 
     branches = list(expression.args)
     result = to_tensor(branches[-1][0], values)
     for value, condition in reversed(branches[:-1]):
-        left, right = (to_tensor(a, values) for a in condition.args)
-        chosen = _RELATIONS[type(condition).__name__](left, right)
-        result = pt.switch(chosen, to_tensor(value, values), result)
+        result = pt.switch(_condition(condition, values), to_tensor(value, values), result)
     return result
+
+
+def _condition(condition: Any, values: dict[sympy.Symbol, Any]) -> Any:
+    if isinstance(condition, sympy.ITE):
+        return pt.switch(*(_condition(a, values) for a in condition.args))
+    if isinstance(condition, sympy.Not):
+        return pt.invert(_condition(condition.args[0], values))
+    if isinstance(condition, sympy.And | sympy.Or):
+        join = pt.and_ if isinstance(condition, sympy.And) else pt.or_
+        return functools.reduce(join, (_condition(a, values) for a in condition.args))
+    left, right = (to_tensor(a, values) for a in condition.args)
+    return _RELATIONS[type(condition).__name__](left, right)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import sympy
 from sympy.core.relational import Relational
 
+from carkinetics.errors import SolverError
 from carkinetics.solve.printer import Printer
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def solvable(system: System) -> Solvable:
     return Solvable(
         time=system.time,
         states=tuple(logs.get(symbol, symbol) for symbol in system.state_symbols),
-        parameters=tuple(system.parameter_symbols),
+        parameters=(*system.parameter_symbols, *system.input_symbols),
         log_scale=tuple(system.log_scale),
         start=tuple(starts),
         rates=tuple(rates),
@@ -113,6 +114,14 @@ def generate(system: System, *, curves: bool = False) -> str:
         source, so that a plain fit neither compiles nor runs it.
     """
     template = _FEATURES.sub(r"\1" if curves else "", _text_of("stepper_template.py"))
+    if system.absent:
+        listed = ", ".join(system.absent)
+        raise SolverError(f"no value for {listed}; give them with model.with_values(...)")
+    if system.doses or system.inputs or not system.levels:
+        raise SolverError(
+            "the compiled solver takes no doses after day 0, no open inputs and no model without "
+            "an assay; solve_states of carkinetics.solve.trajectory does"
+        )
     head, rest = template.split(_BEGIN)
     _, tail = rest.split(_END)
     # Machine code is cached with the source; these functions are compiled into it.
@@ -127,17 +136,31 @@ def source_hash(source: str) -> str:
     return hashlib.sha256(source.encode()).hexdigest()[:16]
 
 
-def switch_days(equations: Solvable) -> tuple[float, ...]:
-    """Return the known days on which a ``where(t < day, ...)`` switches, in rising order."""
-    found = set()
+def known_days(equations: Solvable, known: Collection[sympy.Symbol] = ()) -> tuple[sympy.Expr, ...]:
+    """Return the days on which a ``where(t < day, ...)`` switches, as far as they are known.
+
+    Parameters
+    ----------
+    equations : Solvable
+        A system in solver coordinates.
+    known : collection of Symbol
+        Inputs, on which a day may depend.
+    """
+    found = []
     for expression in (*equations.rates, *equations.levels):
         for condition in expression.atoms(Relational):
-            if condition.free_symbols == {equations.time}:
+            symbols = condition.free_symbols
+            if equations.time in symbols and symbols <= {equations.time, *known}:
                 difference = condition.lhs - condition.rhs
                 speed = difference.diff(equations.time)
                 if speed.is_number and speed != 0:
-                    found.add(float(-difference.subs(equations.time, 0) / speed))
-    return tuple(sorted(day for day in found if day >= 0))
+                    found.append(-difference.subs(equations.time, 0) / speed)
+    return tuple(dict.fromkeys(found))
+
+
+def switch_days(equations: Solvable) -> tuple[float, ...]:
+    """Return the known days that are numbers, not before day 0, in rising order."""
+    return tuple(sorted({float(day) for day in known_days(equations) if day >= 0}))
 
 
 def _text_of(name: str) -> str:
@@ -270,7 +293,18 @@ class _Outputs:
 def _output_expressions(
     equations: Solvable, where: Mapping[tuple[int, int], sympy.Expr]
 ) -> _Outputs:
-    levels, slopes, jacobian = [], [], []
+    levels, slopes = log_levels_and_slopes(equations)
+    jacobian = [
+        _total_derivative(log_level, q, equations, where)
+        for log_level in levels
+        for q in range(len(equations.parameters))
+    ]
+    return _Outputs(levels, slopes, jacobian)
+
+
+def log_levels_and_slopes(equations: Solvable) -> tuple[list[sympy.Expr], list[sympy.Expr]]:
+    """Return the log of every level and its derivative by time."""
+    levels, slopes = [], []
     for level in equations.levels:
         log_level = sympy.log(level)
         if isinstance(level, sympy.exp):
@@ -280,8 +314,4 @@ def _output_expressions(
         for state, rate in zip(equations.states, equations.rates, strict=True):
             slope += sympy.diff(log_level, state) * rate
         slopes.append(slope)
-        jacobian += [
-            _total_derivative(log_level, q, equations, where)
-            for q in range(len(equations.parameters))
-        ]
-    return _Outputs(levels, slopes, jacobian)
+    return levels, slopes

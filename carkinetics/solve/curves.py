@@ -14,6 +14,7 @@ from carkinetics.errors import SolverOutcome
 from carkinetics.model import System
 from carkinetics.solve.closed_form import log_of
 from carkinetics.solve.compiled import DEFAULT_TOLERANCE, compile_system, solve_system
+from carkinetics.solve.trajectory import right_side, solve_states
 
 # Rows solved at once: bounds memory at some hundred megabytes.
 _ROWS = 1_000_000
@@ -56,7 +57,8 @@ def latent_levels(
     system : System
         Equations of a model.
     parameters : array, shape (set, parameter)
-        On the natural scale, in the order of ``system.parameters``.
+        On the natural scale, in the order of ``system.parameters`` and, after them,
+        ``system.inputs``.
     days : array, shape (day,) or (set, day)
         Not decreasing [day]. A day given twice in a closed form is a kink: the first slope is
         that before it.
@@ -68,7 +70,12 @@ def latent_levels(
     LatentLevels
     """
     days = np.broadcast_to(np.asarray(days, float), (len(parameters), np.shape(days)[-1]))
-    solve = _closed_form(system) if system.closed_form else _integrated(system, tolerance)
+    if system.closed_form:
+        solve = _closed_form(system)
+    elif system.stiff or system.doses or system.inputs:
+        solve = _one_by_one(system, tolerance)
+    else:
+        solve = _integrated(system, tolerance)
     size = max(1, _ROWS // max(days.shape[1], 1))
     parts = [solve(parameters[i : i + size], days[i : i + size]) for i in range(0, len(days), size)]
     log_level = np.concatenate([part[0] for part in parts])
@@ -99,15 +106,35 @@ def _integrated(system: System, tolerance: float) -> _Solve:
     return solve
 
 
+def _one_by_one(system: System, tolerance: float) -> _Solve:
+    equations = right_side(system)
+
+    def solve(parameters: np.ndarray, days: np.ndarray) -> Any:
+        levels, slopes, ends = [], [], []
+        for numbers, own_days in zip(parameters, days, strict=True):
+            states, outcome = solve_states(equations, numbers, own_days, min(tolerance, 1e-7))
+            level, slope = equations.log_levels(own_days, states, numbers)
+            finite = np.isfinite(level).all() and np.isfinite(slope).all()
+            if outcome is SolverOutcome.SOLVED and not finite:
+                outcome = SolverOutcome.NOT_FINITE
+            levels.append(level if finite else np.full_like(level, np.nan))
+            slopes.append(slope if finite else np.full_like(slope, np.nan))
+            ends.append(outcome)
+        return np.stack(levels), np.stack(slopes), tuple(ends)
+
+    return solve
+
+
 def _closed_form(system: System) -> _Solve:
-    symbols = [*system.parameter_symbols, system.time]
+    symbols = [*system.parameter_symbols, *system.input_symbols, system.time]
     modules = [NUMERIC, "numpy"]
     logs = [log_of(level) for level in system.levels]
     levels = [sympy.lambdify(symbols, log, modules) for log in logs]
     slopes = [sympy.lambdify(symbols, sympy.diff(log, system.time), modules) for log in logs]
 
     def solve(parameters: np.ndarray, days: np.ndarray) -> Any:
-        columns = [column[:, None] for column in parameters.T]
+        # All of one shape: what SymPy prints for nested conditions does not broadcast.
+        columns = [np.broadcast_to(column[:, None], days.shape) for column in parameters.T]
         with np.errstate(all="ignore"):
             log_level = [np.broadcast_to(f(*columns, days), days.shape) for f in levels]
             # The slope before a kink is that a moment earlier.

@@ -81,7 +81,7 @@ def test_the_readme_tells_the_story():
 
 
 def test_the_model_file_in_the_guide_loads(tmp_path):
-    (block,) = blocks(ROOT / "docs" / "how-to" / "write-a-model.md", "toml")
+    block, *_ = blocks(ROOT / "docs" / "how-to" / "write-a-model.md", "toml")
     path = tmp_path / "my_model.toml"
     path.write_text(block.text, encoding="utf-8")
     assert ck.load_model(path).cell_types == ("total",)

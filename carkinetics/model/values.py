@@ -1,0 +1,57 @@
+"""Numbers that a user sets in a model: they are written into its text, as a table [values]."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from carkinetics.errors import Fault, ModelFileError
+from carkinetics.model.schema import did_you_mean
+from carkinetics.model.tables import ModelFile
+
+# All that stands below this line was written here and can be written again.
+_MARK = "# --- numbers set by the user, in place of those above ---"
+
+
+def text_with_values(text: str, file: ModelFile, values: Mapping[str, float]) -> str:
+    """Return the text of a model with a table of the user's numbers at its end.
+
+    The text stays the whole model: what is saved with a fit or shown in a report holds them.
+    """
+    own, mark, _ = text.partition(f"\n{_MARK}\n")
+    if file.values and not mark:
+        where = f"values of {file.model.title}"
+        raise ModelFileError(Fault(where, "stand in the file itself", "Change them there."))
+    wrong = [name for name, value in values.items() if not math.isfinite(value)]
+    if wrong:
+        raise ModelFileError(Fault("values", f"{wrong} are no finite numbers"))
+    merged = {**file.values, **{name: float(value) for name, value in values.items()}}
+    lines = [f"{_quoted(name)} = {value!r}" for name, value in merged.items()]
+    return "\n".join([own, _MARK, "[values]", *lines, ""])
+
+
+def _quoted(name: str) -> str:
+    # A name is checked when the text is read; until then it must not end its own quotes.
+    safe = name.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "".join(letter if letter.isprintable() else "?" for letter in safe) + '"'
+
+
+def apply_values(file: ModelFile) -> tuple[ModelFile, list[Fault]]:
+    """Put the numbers of [values] in their places; a fault for every name that has none."""
+    faults, changed = [], {}
+    sections = {
+        name: {key: table for key, table in getattr(file, name).items()}
+        for name in ("parameters", "constants", "inputs")
+    }
+    for name, value in file.values.items():
+        home = next((section for section, tables in sections.items() if name in tables), None)
+        if home is None:
+            known = [key for tables in sections.values() for key in tables]
+            what = f"no number is called '{name[:80]}'{did_you_mean(name, known)}"
+            faults.append(Fault("values", what, section="values"))
+            continue
+        changed[home] = True
+        new = {"parameters": {"value": {"": value}, "absent": None}, "inputs": {"default": value}}
+        update = new.get(home, {"value": value})
+        sections[home][name] = sections[home][name].model_copy(update=update)
+    return file.model_copy(update={name: sections[name] for name in changed}), faults
