@@ -1,8 +1,8 @@
 """The joint model under repetition: exposure known with a stated error, outcomes by our terms.
 
 The design and results are in docs/validation.md: ln exposure x ~ N(0, 1), its kinetics
-summarized as w ~ N(x, s^2) with s in 0.3, 0.6, 1.0 (probabilities .4, .35, .25); exponential times with a median
-of 77 days at x = 0, censored uniformly on 120 to 900 days.
+summarized as w ~ N(x, s^2) with s in 0.3, 0.6, 1.0 (probabilities .4, .35, .25); exponential
+times with a median of 77 days at x = 0, censored uniformly on 120 to 900 days.
 """
 
 from __future__ import annotations
