@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
 import carkinetics as ck
+from carkinetics.errors import CarkineticsWarning
 from carkinetics.simulation import VISITS, true_parameters
 from carkinetics.solve.curves import latent_levels
 
@@ -67,7 +70,10 @@ def test_e08_cmax_and_area_are_recovered_in_twenty_cohorts():
     widths = {"cmax": [], "auc_0_28": []}
     for seed in range(100, 120):
         model, cohort, parameters = _simulated(16, seed)
-        fit = ck.fit(model, cohort, seed=seed, draws=1000, rerun=False, progress="log")
+        # Short chains now and then miss an ESS; coverage is judged over all fits, none left out.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CarkineticsWarning)
+            fit = ck.fit(model, cohort, seed=seed, draws=1000, rerun=False, progress="log")
         exposure = ck.summarize(fit, ["cmax", "auc_0_28"], allow_failed=True)
         truths = dict(zip(("cmax", "auc_0_28"), _true_exposure(model, parameters), strict=True))
         for name, truth in truths.items():

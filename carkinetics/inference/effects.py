@@ -22,7 +22,7 @@ from carkinetics.inference.triangular import ForwardSubstitution
 
 # Prior of degrees of freedom: Gamma(2, rate) above 2. For residuals it lies mostly near the Normal.
 # Who asks for heavy-tailed patients means tails that hold a patient without expansion: with the
-# rate of residuals such patients became late ones instead, in each chain another way (decision 14).
+# rate of residuals such patients became late ones instead, in each chain another way (decision 15).
 _SHAPE, LOWEST_FREEDOM = 2.0, 2.0
 RESIDUAL_RATE, EFFECT_RATE = 0.1, 0.5
 
