@@ -344,7 +344,7 @@ def test_an_outcome_that_begins_before_the_peak_is_flagged(synthetic):
         ({"landmark": "28"}, "landmark is '28'"),
         ({"window": 0}, "window is 0"),
         ({"probability": 95}, "probability is 95\n.*such as 0.95"),
-        ({"outcome": "crs_grade", "exposure": "slope_to_onset"}, "cannot be read off samples"),
+        ({"outcome": "crs_grade", "exposure": "persistence"}, "cannot be read off samples"),
     ],
 )
 def test_bad_arguments_are_named_with_a_remedy(synthetic, arguments, message):
