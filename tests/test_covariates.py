@@ -215,7 +215,9 @@ def test_the_density_of_an_ode_has_the_gradient_of_its_coefficients(small_fit):
     cohort = ck.Cohort(small_fit.cohort.levels, patients, synthetic=True)
     request = {"level_at_gate": ["log(weight)"], "gate_day": ["weight"]}
     models = [
-        ck.build_model(small_fit.kinetic_model, cohort, tolerance=1e-9, covariates=chosen)
+        ck.build_model(
+            small_fit.kinetic_model, cohort, assays=["flow"], tolerance=1e-9, covariates=chosen
+        )
         for chosen in (None, request)
     ]
     mode = Mode(linker="py", optimizer=None)
