@@ -157,9 +157,9 @@ def test_a_covariate_is_checked_when_it_is_written():
         assert text in str(refused.value)
 
 
-@pytest.mark.parametrize("request_", ["cmax", 3])
+@pytest.mark.parametrize("request_", ["cmax", 3, {"cmax": 3}])
 def test_a_request_is_a_mapping_or_published(stein, cohort, request_):
-    with pytest.raises(FitError, match="neither a mapping"):
+    with pytest.raises(FitError, match="is neither a"):
         ck.build_model(stein, cohort, covariates=request_)
 
 
@@ -236,6 +236,10 @@ def test_simulate_refuses_what_it_cannot_apply(stein):
         ck.simulate(
             stein, seed=1, assays=["qpcr"], patients=table,
             covariates={"cmax": {"sex": 1.0, "dose": 1.0, "dosis": 1.0}, "peak": {}},
+        )  # fmt: skip
+    with pytest.raises(CarkineticsError, match="are no coefficients by term"):
+        ck.simulate(
+            stein, seed=1, patients=published_table(), covariates={"cmax": ["female"]}
         )  # fmt: skip
     for text in (
         "named twice", "'sex' holds text", "'dose' has no value for patient(s) A",

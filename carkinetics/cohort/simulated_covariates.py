@@ -58,6 +58,10 @@ def covariate_shifts(
             what = f"no parameter '{name}'{did_you_mean(name, list(model.parameters))}"
             faults.append(Fault(_WHERE, what, f"There are {', '.join(model.parameters)}."))
         where = f"{_WHERE} of {name}"
+        if not isinstance(coefficients, Mapping):
+            what = "are no coefficients by term"
+            faults.append(Fault(where, what, 'Write {"log(dose / 100)": 0.5}.'))
+            continue
         shift = np.zeros(len(patients))
         for term, coefficient in coefficients.items():
             shift = shift + coefficient * _numbers(term, patients, where, faults)

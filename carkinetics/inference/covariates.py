@@ -261,7 +261,10 @@ def request_of(settings: Mapping[str, Any] | None) -> dict[str, list[Covariate]]
 
 
 def _listed(value: Any) -> Iterable[Covariate]:
-    given = (value,) if isinstance(value, str | Covariate) else tuple(value)
+    given = (value,) if isinstance(value, str | Covariate) else value
+    if not isinstance(given, Sequence):
+        what = f"{value!r} is neither a term nor a list of terms"
+        raise FitError(Fault(_WHERE, what, 'Write covariates={"parameter": ["column"]}.'))
     for term in given:
         yield term if isinstance(term, Covariate) else Covariate(term)
 

@@ -293,6 +293,11 @@ class Fit:
 
     def _lines(self) -> list[str]:
         s = self.settings
+        told = s.get("covariates", {"columns": {}})["columns"]
+        covariates = "; ".join(
+            f"{name} ~ {', '.join(column['name'] for column in columns)}"
+            for name, columns in told.items()
+        )
         mark = " [SYNTHETIC, not patient data]" if self.synthetic else ""
         return [
             f"Fit of {self.kinetic_model.name} to {self.cohort.name}{mark}",
@@ -300,6 +305,7 @@ class Fit:
             f"cell types {', '.join(self.cell_types)}; levels in {self.latent_unit}",
             f"{s['chains']} chains of {s['draws']} draws after {s['tune']}; seed {s['seed']}; "
             f"patient effects {s['patient_effects']}, residual {s['residual']}",
+            *([f"covariates {covariates}"] if covariates else []),
             *self.differences,
         ]
 
