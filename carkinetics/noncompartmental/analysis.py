@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
-from pandas.api.types import is_numeric_dtype
 
 from carkinetics.errors import DataError, Fault
 from carkinetics.noncompartmental.families import find_observed
-from carkinetics.noncompartmental.profiles import Column, Profiles, from_table, stack, with_total
+from carkinetics.noncompartmental.plain_table import TableFacts, profiles_of_table
+from carkinetics.noncompartmental.profiles import Column, stack, with_total
 from carkinetics.noncompartmental.result import ObservedExposure, Part
 from carkinetics.noncompartmental.rules import Rules, rules_from
 from carkinetics.noncompartmental.select import cohort_profiles
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from carkinetics.quantities import Quantity
 
 DEFAULT = ("cmax", "tmax", "auc_0_28", "clast", "tlast", "mean_level")
-_NEEDED = ("patient", "day", "level")
-_NUMBERS = ("day", "level", "lloq")
 _PREDICTED = {"AUCIFO": "AUCIFP", "AUCPEO": "AUCPEP"}
 
 
@@ -90,8 +87,8 @@ def nca(
     found = {name: _coded(find_observed(name), chosen) for name in names}
     wanted = (cell_types,) if isinstance(cell_types, str) else cell_types
     if isinstance(data, pd.DataFrame):
-        stacked = _of_table(data, assay, wanted)
-        about: Any = _TableFacts(data)
+        stacked = profiles_of_table(data, assay, wanted)
+        about: Any = TableFacts(data)
     else:
         cells = tuple(wanted) if wanted is not None else data.cell_types(assay) or ("total",)
         about = data
@@ -112,68 +109,6 @@ def _coded(quantity: Quantity, rules: Rules) -> Quantity:
     if rules.clast == "observed":
         return quantity
     return replace(quantity, cdisc=_PREDICTED.get(quantity.cdisc, quantity.cdisc))
-
-
-class _TableFacts:
-    """What a result wants to know of its data, for a plain table."""
-
-    synthetic = False
-    name = "table"
-
-    def __init__(self, table: pd.DataFrame) -> None:
-        import hashlib
-
-        text = table.to_csv(index=False, lineterminator="\n")
-        self.data_hash = hashlib.sha256(text.encode()).hexdigest()
-
-
-def _of_table(
-    table: pd.DataFrame, assay: str, cell_types: Sequence[str] | None
-) -> dict[str, Profiles]:
-    missing = [name for name in _NEEDED if name not in table]
-    if missing:
-        what = f"no column {', '.join(missing)}"
-        raise DataError(Fault("table", what, f"It needs {', '.join(_NEEDED)}."))
-    rows = table if "assay" not in table else table[table["assay"] == assay]
-    if rows.empty:
-        raise DataError(Fault(f"table: {assay}", "there are no samples", "Choose another assay."))
-    faults = [
-        Fault(f"table: {name}", f"holds {rows[name].dtype}, not numbers",
-              "Convert it; text such as <5 becomes below_lloq and lloq, see read_cohort.")
-        for name in _NUMBERS
-        if name in rows and not is_numeric_dtype(rows[name])
-    ]  # fmt: skip
-    if rows["patient"].isna().any():
-        faults.append(Fault("table: patient", "is missing in some rows", "Name every patient."))
-    if faults:
-        raise DataError(faults)
-    units = sorted(map(str, rows["unit"].unique())) if "unit" in rows else [""]
-    if len(units) > 1:
-        what = f"units {units} are mixed"
-        raise DataError(Fault(f"table: {assay}", what, "Convert them, or choose one assay."))
-    filled = rows.assign(
-        lloq=rows.get("lloq", np.nan), cell_type=rows.get("cell_type", "total")
-    )  # fmt: skip
-    lloq, level = filled["lloq"].to_numpy(float), filled["level"].to_numpy(float)
-    with np.errstate(invalid="ignore"):
-        below = level < lloq
-    if "below_lloq" in filled:
-        below = below | filled["below_lloq"].eq(True).to_numpy(bool)
-    filled = filled.assign(below_lloq=below)
-    cells = tuple(cell_types) if cell_types is not None else tuple(filled["cell_type"].unique())
-    known = set(filled["cell_type"])
-    if strange := [cell for cell in cells if cell not in known]:
-        choices = f"The table has {', '.join(map(str, known))}."
-        raise DataError([Fault("table", f"no cell type {cell!r}", choices) for cell in strange])
-    patients = tuple(dict.fromkeys(filled["patient"]))
-    stacked = {
-        cell: from_table(filled[filled["cell_type"] == cell], patients, units[0] if units else "")
-        for cell in cells
-    }
-    total = stacked.get("total")
-    if total is None:
-        return stacked
-    return {cell: with_total(p, total, "first") for cell, p in stacked.items()}
 
 
 def measure(name: str, profile: Profile, rules: object = "default") -> Measured:

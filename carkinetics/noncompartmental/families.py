@@ -6,7 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from carkinetics.noncompartmental import areas, declines  # noqa: F401  (they register themselves)
+from carkinetics.noncompartmental import (  # noqa: F401  (they register themselves)
+    declines,
+    whole_areas,
+)
 from carkinetics.noncompartmental.areas import NO_ONSET, area_in_window
 from carkinetics.noncompartmental.lines import days_above, levels_on, points
 from carkinetics.noncompartmental.peaks import OBSERVED
