@@ -33,8 +33,9 @@ SETTINGS = {
     "patient_effects": "student_t",
     "residual": "student_t",
     "common": ["memory_fraction", "half_life_gain"],
-    "draws": 4000,
-    "tune": 1500,
+    "draws": 6000,
+    "tune": 2000,
+    "target_accept": 0.95,
 }
 
 # HLH-like toxicity of this trial is what was later named IEC-HS (Hines et al. 2023).

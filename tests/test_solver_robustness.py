@@ -113,6 +113,21 @@ def test_extreme_parameters_give_an_outcome_and_leave_the_others_alone(cell_type
     assert not solved[np.isnan(params).any(axis=1)].any()
 
 
+def test_a_level_below_the_smallest_number_leaves_the_curve_whole():
+    """A doubling in a quarter of an hour, followed back from day 12, starts at e^-756 cells/uL."""
+    model = ck.load_model("cd4_cd8_expansion").with_cell_types(("total",))
+    values = model.typical() | {"doubling_time": 0.011, "level_at_gate": 600.0}
+    compiled = compile_system(model.system())
+    params = np.array([[values[name] for name in compiled.parameters]])
+    days = np.array([0.0, 1.0, 11.0, 14.0, 28.0])
+    found = solve_system(compiled, params, np.array([0, 5]), days, sensitivities=True)
+    assert found.outcome == (SolverOutcome.SOLVED,)
+    assert np.isfinite(found.slope).all()
+    assert np.isfinite(found.jacobian).all()
+    assert found.log_level[0, 0] == pytest.approx(-650, abs=1)
+    assert found.log_level[3, 0] == pytest.approx(np.log(600) - 2 * np.log(2) / 4, abs=0.15)
+
+
 def test_a_stiff_or_exploding_patient_runs_out_of_steps_not_of_time():
     model, compiled = solver(TOTAL)
     params = prior_draws(model, 3, seed=23)
