@@ -51,6 +51,15 @@ def curves_of(compiled, params, tolerance=1e-6, until=UNTIL, areas=AREA_DAYS):
     }  # fmt: skip
 
 
+def test_a_curve_that_starts_below_the_smallest_number_has_its_peak_and_area():
+    model, compiled = solver(TOTAL)
+    values = model.typical() | {"doubling_time": 0.011, "level_at_gate": 600.0}
+    found = curves_of(compiled, np.array([[values[n] for n in model.system().parameters]]))
+    assert all(np.isfinite(array).all() for array in found.values())
+    highest, _ = model.derived(values)["effector_peak_level[total]"]
+    assert found["peak"][0, 0] == pytest.approx(np.log(highest), abs=2e-3)  # memory adds a thousandth
+
+
 @pytest.mark.parametrize("cell_types", [BOTH, TOTAL])
 def test_peaks_are_those_of_a_tight_solution(cell_types):
     """1e-5 of ln level at the default tolerance, all curves, 200 patients from the priors."""

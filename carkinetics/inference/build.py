@@ -230,10 +230,8 @@ def build_model(model: Model, cohort: Cohort, **options: Any) -> pm.Model:
     cohort : Cohort
         From `read_cohort`.
     **options
-        ``assays``, ``patient_effects``, ``residual``, ``correlated``, ``common``, ``tolerance``;
-        see `fit`.
         ``assays``, ``covariates``, ``patient_effects``, ``residual``, ``correlated``,
-        ``tolerance``; see `fit`.
+        ``common``, ``tolerance``; see `fit`.
 
     Returns
     -------

@@ -188,9 +188,15 @@ def _model_code(equations: Solvable, curves: bool) -> str:
     before = [math.nextafter(day, -math.inf) for day in days]
     after = [math.nextafter(day, math.inf) for day in days]
     of_lanes = [
-        printer.lane_function("output_lanes", "t, y, p, c, out", [*levels, *slopes], "out"),
         printer.lane_function(
-            "output_sensitivity_lanes", "t, y, s, p, c, jacobian", jacobian, "jacobian"
+            "output_lanes", "t, y, p, c, out", [*levels, *slopes], "out", floored=True
+        ),
+        printer.lane_function(
+            "output_sensitivity_lanes",
+            "t, y, s, p, c, jacobian",
+            jacobian,
+            "jacobian",
+            floored=True,
         ),
     ]
     return "\n\n".join(

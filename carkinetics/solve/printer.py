@@ -97,11 +97,19 @@ class Printer:
         return list(self._shared), rewritten
 
     def lane_function(
-        self, name: str, arguments: str, expressions: Sequence[sympy.Expr], target: str
+        self,
+        name: str,
+        arguments: str,
+        expressions: Sequence[sympy.Expr],
+        target: str,
+        floored: bool = False,
     ) -> str:
-        """Write a function that computes all expressions for eight lanes."""
+        """Write a function that computes all expressions for eight lanes.
+
+        With `floored` it is an output: no logarithm of a state is read below ``LOWEST_LOG``.
+        """
         lines, results = self._body(expressions)
-        reads = self._reads(expressions, "[{i} * 8 + lane]")
+        reads = self._reads(expressions, "[{i} * 8 + lane]", floored)
         stores = [f"{target}[{i} * 8 + lane] = {r}" for i, r in enumerate(results)]
         # A trip count known to the compiler would be unrolled before it can be vectorized.
         body = [*reads, *lines, *stores] or ["pass"]
@@ -134,13 +142,15 @@ class Printer:
         lines, results = self._body(expressions)
         names = [f"{target}[{i}]" for target, group in targets.items() for i in range(len(group))]
         stores = [f"{n} = {r}" for n, r in zip(names, results, strict=True)]
-        return _function(name, arguments, [*self._reads(expressions, "[{i}]"), *lines, *stores])
+        return _function(
+            name, arguments, [*self._reads(expressions, "[{i}]", floored=True), *lines, *stores]
+        )
 
     def jacobian_function(self, expressions: Sequence[sympy.Expr], n_par: int) -> str:
         """Write the derivatives of the log levels by the parameters."""
         lines, results = self._body(expressions)
         stores = [f"jacobian[{k // n_par}, {k % n_par}] = {r}" for k, r in enumerate(results)]
-        body = [*self._reads(expressions, "[{i}]"), *lines, *stores]
+        body = [*self._reads(expressions, "[{i}]", floored=True), *lines, *stores]
         return _function("output_sensitivity", "t, y, s, p, c, lane, jacobian", body)
 
     def _hoisted(self, expression: sympy.Expr) -> sympy.Expr:
@@ -175,7 +185,12 @@ class Printer:
         lines = [f"{symbol} = {self._code.doprint(value)}" for symbol, value in shared]
         return lines, [_as_float(self._code.doprint(e)) for e in reduced]
 
-    def _reads(self, expressions: Iterable[sympy.Expr], state_index: str | None) -> list[str]:
+    def _reads(
+        self,
+        expressions: Iterable[sympy.Expr],
+        state_index: str | None,
+        floored: bool = False,
+    ) -> list[str]:
         """Write the loads of the symbols that the expressions use."""
         used = sorted({str(s) for e in expressions for s in e.free_symbols})
         lines = []
@@ -187,7 +202,11 @@ class Printer:
                 lines.append(f"{name} = {kind}[{index} * 8 + lane]")
             else:
                 assert state_index is not None
-                lines.append(f"{name} = {kind}{state_index.format(i=index)}")
+                value = f"{kind}{state_index.format(i=index)}"
+                if floored and kind == "y" and self._equations.log_scale[int(index)]:
+                    # Written so that NaN stays NaN.
+                    value = f"LOWEST_LOG if {value} < LOWEST_LOG else {value}"
+                lines.append(f"{name} = {value}")
         return lines
 
 

@@ -117,7 +117,7 @@ LANES = 8
 SIZE_Y, SIZE_S = N_STATE * LANES, N_SENS * LANES
 SOLVED, TOO_MANY_STEPS, NOT_FINITE = 0, 1, 2
 FIRST_STEP, SMALLEST_STEP = 0.5, 1e-9  # [day]
-# Logarithm below which a state counts as that small: a rate can still be divided by it.
+# Logarithm below which outputs take a state to be that small: a rate can still be divided by it.
 LOWEST_LOG = -650.0
 # Share of its largest value so far below which a state that no level shows counts as zero.
 NEGLIGIBLE = 1e-9
@@ -326,8 +326,6 @@ def record(
         fraction = (days[cursor] - t) / h if h > 0.0 and days[cursor] > t else 0.0
         interpolation_weights(fraction, weights)
         interpolate(N_STATE, lane, h, y, k, weights, y_at)
-        for i in range(N_STATE):
-            y_at[i] = LOWEST_LOG if LOG_SCALE[i] and y_at[i] < LOWEST_LOG else y_at[i]
         output(days[cursor], y_at, p, c, lane, level[cursor], slope[cursor])
         if with_sensitivity:
             interpolate(N_SENS, lane, h, s, ks, weights, s_at)
