@@ -57,7 +57,8 @@ def test_a_curve_that_starts_below_the_smallest_number_has_its_peak_and_area():
     found = curves_of(compiled, np.array([[values[n] for n in model.system().parameters]]))
     assert all(np.isfinite(array).all() for array in found.values())
     highest, _ = model.derived(values)["effector_peak_level[total]"]
-    assert found["peak"][0, 0] == pytest.approx(np.log(highest), abs=2e-3)  # memory adds a thousandth
+    # Memory cells add a thousandth.
+    assert found["peak"][0, 0] == pytest.approx(np.log(highest), abs=2e-3)
 
 
 @pytest.mark.parametrize("cell_types", [BOTH, TOTAL])
