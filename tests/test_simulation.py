@@ -165,7 +165,7 @@ def test_one_assay_may_be_given_by_its_name(stein):
 
 def test_a_model_that_cannot_be_solved_names_the_patients(expansion):
     with pytest.raises(CarkineticsError, match=r"cannot be solved for \d+ patient\(s\): S0"):
-        ck.simulate(expansion, 3, seed=1, omega={"doubling_time": 40.0})
+        ck.simulate(expansion, 3, seed=1, typical={"contraction_half_life": 1e-12})
 
 
 # --- published models: inputs, classes, dropout, absent values
