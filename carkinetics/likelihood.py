@@ -176,9 +176,11 @@ def _student_terms(log_level: Any, mean: Any, sigma: Any, nu: Any) -> tuple[Any,
     """Return log density and log probability below, of a Student-t distribution."""
     import pymc as pm
 
-    residual = pm.StudentT.dist(nu=_double(nu), mu=_double(mean), sigma=_double(sigma))
-    level = _double(log_level)
-    return pm.logp(residual, level), pm.logcdf(residual, level)
+    from carkinetics.student_t import student_log_cdf
+
+    level, mean, sigma, nu = (_double(value) for value in (log_level, mean, sigma, nu))
+    density = pm.logp(pm.StudentT.dist(nu=nu, mu=mean, sigma=sigma), level)
+    return density, student_log_cdf((level - mean) / sigma, nu)
 
 
 def _double(value: Any) -> Any:

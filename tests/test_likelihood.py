@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mpmath
 import numpy as np
 import pymc as pm
 import pytensor
@@ -18,6 +19,7 @@ from carkinetics.likelihood import (
     link_log_copies,
     split_log_likelihood,
 )
+from carkinetics.student_t import student_log_cdf
 
 
 def value(term):
@@ -117,6 +119,48 @@ def test_e01_student_term_is_finite_forty_deviations_below():
     assert found == pytest.approx(stats.t.logcdf(-at / 0.5, 4.0), rel=1e-8)
     slope = -stats.t.pdf(at / 0.5, 4.0) / stats.t.cdf(-at / 0.5, 4.0) / 0.5
     assert gradient == pytest.approx(slope, rel=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["FAST_COMPILE", "NUMBA"])
+@pytest.mark.parametrize("nu", [2.0, 3.0, 30.0, 399.0, 401.0, 1000.0, 1e5])
+def test_e01_student_term_is_exact_in_both_tails_by_every_argument(nu, mode):
+    """Value and derivatives against mpmath with 60 digits, also where the cdf underflows."""
+    z, freedom = pt.dvector("z"), pt.dscalar("freedom")
+    terms = student_log_cdf(z, freedom)
+    outputs = [terms, *(pytensor.grad(terms.sum(), [z, freedom]))]
+    f = pytensor.function([z, freedom], outputs, mode=mode)
+    for at in (-14000.0, -60.0, -5.0, -2.0, -1.5, -0.3, -1e-6, 0.0, 0.7, 1.8, 3.0, 8.0):
+        exact, by_z, by_freedom = student_log_cdf_by_mpmath(at, nu)
+        found = [float(np.ravel(v)[0]) for v in f(np.array([at]), nu)]
+        assert found[0] == pytest.approx(exact, rel=1e-9)
+        assert found[1] == pytest.approx(by_z, rel=1e-9)
+        assert found[2] == pytest.approx(by_freedom, rel=1e-6, abs=1e-15)
+
+
+def student_log_cdf_by_mpmath(z, nu):
+    def log_cdf(z, nu):
+        share = z * z / (nu + z * z)
+        half = mpmath.mpf("0.5")
+        if z * z > 1:
+            tail = mpmath.betainc(nu / 2, half, 0, 1 - share, regularized=True) / 2
+        else:
+            tail = half - mpmath.betainc(half, nu / 2, 0, share, regularized=True) / 2
+        return mpmath.log(tail if z <= 0 else 1 - tail)
+
+    with mpmath.workdps(60):
+        z, nu, step = mpmath.mpf(z), mpmath.mpf(nu), mpmath.mpf(10) ** -15
+        dz, dnu = step * (1 + abs(z)), step * nu
+        by_z = (log_cdf(z + dz, nu) - log_cdf(z - dz, nu)) / (2 * dz)
+        by_nu = (log_cdf(z, nu + dnu) - log_cdf(z, nu - dnu)) / (2 * dnu)
+        return float(log_cdf(z, nu)), float(by_z), float(by_nu)
+
+
+@pytest.mark.parametrize("at", [1e8, 1e100, 1e200])
+def test_student_term_stays_finite_however_far_a_trajectory_runs(at):
+    z = pt.dvector("z")
+    terms = student_log_cdf(z, 300.0)
+    f = pytensor.function([z], [terms, pytensor.grad(terms.sum(), z)], mode="FAST_COMPILE")
+    assert np.isfinite(f(np.array([-at, at]))).all()
 
 
 @pytest.mark.parametrize("mode", ["FAST_COMPILE", "NUMBA"])
