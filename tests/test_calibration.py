@@ -84,6 +84,7 @@ def test_e08_cmax_and_area_are_recovered_in_twenty_cohorts():
             covered[name] += list(inside)
             errors[name] += list(np.log(table["estimate"] / truth))
             widths[name] += list(np.log(table["upper"] / table["lower"]))
+            print(f"cohort {seed}: {name}, {inside.sum()} of {len(inside)} inside", flush=True)
     for name in covered:
         share, bias = np.mean(covered[name]), np.mean(errors[name])
         width = np.exp(np.median(widths[name]))
