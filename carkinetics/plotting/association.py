@@ -13,6 +13,7 @@ from carkinetics.outcomes.association import MODES, OBSERVED_VALUE, POSTERIOR_ME
 from carkinetics.outcomes.survival import kaplan_meier
 from carkinetics.plotting.style import (
     COLORS,
+    CUT,
     Picture,
     area_unit,
     below_marks,
@@ -24,6 +25,7 @@ from carkinetics.plotting.style import (
     log_levels,
     new_figure,
     picture,
+    shown_from,
     stamp,
 )
 
@@ -80,7 +82,7 @@ def plot_association(
     survival = association.kind == "survival"
     width = (7.2 if survival else 5.2) if width is None else width
     table, left_out = _used(association)
-    words = _words(association, left_out, notes)
+    words = _words(association, left_out, notes) + [CUT] * _is_cut(association, table)
     lines = sum(line.count("\n") + 1 for line in caption_lines("\n".join(words), width))
     under = 0.155 * lines + 1.1
     if survival:
@@ -176,7 +178,17 @@ def _label_exposure(axes: Axes, association: Association, table: pd.DataFrame) -
     if not unit or np.nanmin(numbers) <= 0:
         axes.set_ylabel(label)
         return
-    log_levels(axes, label)
+    log_levels(axes, label, lowest=_lowest(table))
+
+
+def _lowest(table: pd.DataFrame) -> float:
+    return shown_from(table[["posterior_mean", "observed"]].to_numpy(float))
+
+
+def _is_cut(association: Association, table: pd.DataFrame) -> bool:
+    """Tell whether an interval reaches below what the exposure axis shows."""
+    lower = table["posterior_lower"].to_numpy(float)
+    return bool(association.unit) and bool((lower < _lowest(table)).any())
 
 
 def _draw_survival(

@@ -13,6 +13,7 @@ from matplotlib.patches import Patch
 from carkinetics.errors import DataError, Fault
 from carkinetics.plotting.style import (
     COLORS,
+    CUT,
     MUTED,
     Picture,
     area_unit,
@@ -21,6 +22,7 @@ from carkinetics.plotting.style import (
     log_ticks,
     new_figure,
     picture,
+    shown_from,
     stamp,
 )
 
@@ -148,6 +150,12 @@ def _is_log(table: pd.DataFrame) -> bool:
     return unit not in ("", "day") and bool((table["estimate"].dropna() > 0).all())
 
 
+def _is_cut(table: pd.DataFrame) -> bool:
+    """Tell whether an interval reaches below what its panel shows."""
+    estimates, lower = (table[name].to_numpy(float) for name in ("estimate", "lower"))
+    return _is_log(table) and bool((lower < shown_from(estimates)).any())
+
+
 def _draw(
     axes: Axes,
     table: pd.DataFrame,
@@ -214,7 +222,8 @@ def _label_axis(axes: Axes, table: pd.DataFrame, name: str, width: float) -> Non
         return
     axes.set_xscale("log")
     ends = table[["lower", "upper", "estimate"]].to_numpy(float)
-    low, high = np.log10(np.nanmin(ends[ends > 0])), np.log10(np.nanmax(ends))
+    lowest = max(np.nanmin(ends[ends > 0]), shown_from(table["estimate"].to_numpy(float)))
+    low, high = np.log10(lowest), np.log10(np.nanmax(ends))
     margin = max(0.04 * (high - low), 0.1)
     axes.set_xlim(10 ** (low - margin), 10 ** (high + margin))
     log_ticks(axes.xaxis, high - low, most=max(int(width / 0.36), 2))
@@ -255,6 +264,8 @@ def _notes(
         f"Posterior medians with {100 * probability:g} % equal-tailed intervals, of the latent "
         "level (no assay error)."
     ]
+    if any(_is_cut(table[table["quantity"] == name]) for name in names):
+        notes.append(CUT)
     if any(name.startswith("detectable_") for name in names):
         notes.append("Detectable: posterior probability, which has no interval.")
     if "persistence" in names:

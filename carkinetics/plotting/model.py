@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 
 from carkinetics.model import Model
 from carkinetics.plotting.style import (
@@ -23,7 +22,6 @@ from carkinetics.plotting.style import (
     log_ticks,
     new_figure,
     picture,
-    plain,
 )
 from carkinetics.simulation import draw_prior, true_parameters
 from carkinetics.simulation.patients import patient_inputs
@@ -192,15 +190,6 @@ def _few_ticks(axes: Axes) -> None:
     low, high = axes.get_ylim()
     if high >= _LONGEST or low < 1 / _LONGEST:
         log_ticks(axes.yaxis, np.log10(high / low), most=7)
-        axes.yaxis.set_major_formatter(FuncFormatter(_as_power))
-
-
-def _as_power(value: float, _: object) -> str:
-    power = int(np.floor(np.log10(value) + 1e-9))
-    if -3 <= power <= 4:
-        return plain(value)
-    factor = value / 10.0**power
-    return f"$10^{{{power}}}$" if abs(factor - 1) < 1e-6 else f"${factor:.0f}\\cdot10^{{{power}}}$"
 
 
 def _write_caption(figure: Figure, absent: Sequence[str], spread: str) -> None:

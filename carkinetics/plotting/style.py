@@ -166,7 +166,7 @@ def fold_label(label: str, room: float) -> str:
     return "\n".join(fold(part, room) for part in parts)
 
 
-def log_levels(axes: Axes, label: str, below: float = 0.04) -> None:
+def log_levels(axes: Axes, label: str, below: float = 0.04, lowest: float = 0.0) -> None:
     """Make the vertical axis logarithmic, with plain numbers at its ticks; call it last.
 
     Parameters
@@ -177,12 +177,15 @@ def log_levels(axes: Axes, label: str, below: float = 0.04) -> None:
         Of the axis.
     below : float
         Share of the panel to keep free under the data.
+    lowest : float
+        Where to cut what reaches further down.
     """
     axes.set_yscale("log")
     room = _panel_height(axes) - 0.8
     axes.set_ylabel(fold_label(label, room))
     low, high = np.log10(axes.dataLim.intervaly)
     low = np.log10(axes.dataLim.minposy) if not np.isfinite(low) else low
+    low = max(low, np.log10(lowest)) if lowest > 0 else low
     if high - low < 0.5:  # levels alike: some room on both sides
         low, high = (low + high) / 2 - 0.25, (low + high) / 2 + 0.25
     span = high - low
@@ -207,8 +210,23 @@ def log_ticks(axis: Axis, decades: float, most: int = 12) -> None:
     if len(subs) * decades > most:
         subs = (1.0,)
     axis.set_major_locator(LogLocator(subs=subs, numticks=most))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: tick_text(value)))
     axis.set_minor_formatter(NullFormatter())
+
+
+def tick_text(value: float) -> str:
+    """Write a positive number at a tick: plain where it is short, else as a power of ten.
+
+    Examples
+    --------
+    >>> tick_text(0.003), tick_text(20000.0), tick_text(1e-9)
+    ('0.003', '20,000', '$10^{-9}$')
+    """
+    power = int(np.floor(np.log10(value) + 1e-9))
+    if -3 <= power <= 5:
+        return plain(value)
+    factor = value / 10.0**power
+    return f"$10^{{{power}}}$" if abs(factor - 1) < 1e-6 else f"${factor:.0f}\\cdot10^{{{power}}}$"
 
 
 def caption(figure: Figure, text: str, synthetic: bool) -> None:
@@ -305,6 +323,20 @@ def _panel_height(axes: Axes) -> float:
     place = axes.get_subplotspec()
     rows = 1 if place is None else place.get_gridspec().nrows
     return float(axes.figure.get_figure(root=True).get_size_inches()[1]) / rows
+
+
+# Said under a figure in which `shown_from` cuts an interval.
+CUT = "Intervals that reach the lower edge of a panel go on below it."
+
+
+def shown_from(estimates: np.ndarray) -> float:
+    """Return the level below which intervals are cut: a hundredth of the lowest estimate.
+
+    The interval of a patient whose every sample is below the limit has no lower end that data
+    know; drawn whole it would press all others together.
+    """
+    found = estimates[np.isfinite(estimates) & (estimates > 0)]
+    return float(found.min()) / 100 if found.size else 0.0
 
 
 def plain(value: float) -> str:
