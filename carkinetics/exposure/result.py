@@ -50,6 +50,8 @@ class Exposure:
         Limit of persistence and detection [unit of the level].
     horizon : float
         Day at which persistence is censored [day].
+    assay : str
+        Whose curve it is: ``"flow"`` or ``"qpcr"``.
     contraction : Series or None
         By patient, with persistence: 1 minus the posterior variance of ln terminal half-life over
         the prior variance of a new patient's. Near 0 the tail is known from the priors alone.
@@ -68,6 +70,7 @@ class Exposure:
     cohort: Cohort
     limit: float
     horizon: float
+    assay: str = "flow"
     contraction: pd.Series | None = None
     at_samples: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -266,7 +269,8 @@ class Exposure:
         mark = " [SYNTHETIC, not patient data]" if self.synthetic else ""
         return (
             f"Exposure of {self.data.sizes['patient']} patients of {self.cohort.name}{mark}: "
-            f"{', '.join(self.quantities)}; limit {self.limit:g}, horizon day {self.horizon:g}"
+            f"{', '.join(self.quantities)}; {self.assay} curve, limit {self.limit:g}, "
+            f"horizon day {self.horizon:g}"
         )
 
     def __repr__(self) -> str:

@@ -16,6 +16,12 @@ from carkinetics.noncompartmental.profiles import Profiles, from_table
 if TYPE_CHECKING:
     from carkinetics.cohort import Cohort
 
+# After these, samples no longer speak of the same cells. Part -> names of columns, the first one
+# present is taken.
+NEW_CELLS: dict[str, tuple[str, ...]] = {
+    "transplant_day": ("hct_day", "transplant_day"),
+    "new_therapy_day": ("new_therapy_day",),
+}
 _EVENTS = (("pfs_day", "pfs_event"), ("ttp_day", "progressed"), ("os_day", "died"))
 
 
@@ -47,6 +53,8 @@ def _limited_by_total(subset: pd.DataFrame, total: pd.DataFrame) -> pd.DataFrame
     hidden = both["lloq"].isna() & both["below_lloq_total"].eq(True)
     both["below_lloq"] = both["below_lloq"].astype(bool) | hidden
     both.loc[hidden, "lloq"] = both.loc[hidden, "lloq_total"]
+    if "detected" in both:  # that the total was seen does not say which cells were
+        both.loc[hidden, "detected"] = False
     return both[list(subset.columns)]
 
 
@@ -55,7 +63,22 @@ def cohort_profiles(cohort: Cohort, assay: str, cell_type: str) -> Profiles:
     rows, unit = samples_of(cohort, assay, cell_type)
     found = from_table(rows, cohort.patient_ids, unit)
     people = cohort.patients.set_index("patient").reindex(cohort.patient_ids)
-    return replace(found, stopped=_first_event(people), onset=_day(people, "crs_onset_day"))
+    return replace(
+        found,
+        stopped=_first_event(people),
+        onset=_day(people, "crs_onset_day"),
+        new_cells=_new_cells(people),
+    )
+
+
+def _new_cells(people: pd.DataFrame) -> np.ndarray:
+    """Day of the first of transplant and new therapy, NaN where neither is known [day]."""
+    first = np.full(len(people), np.nan)
+    for names in NEW_CELLS.values():
+        name = next((n for n in names if n in people), None)
+        if name is not None:
+            first = np.fmin(first, _day(people, name))
+    return first
 
 
 def _day(people: pd.DataFrame, name: str) -> np.ndarray:
@@ -100,4 +123,5 @@ def profiles(cohort: Cohort, assay: str, cell_type: str) -> Iterator[Profile]:
             rows["lloq"].to_numpy(float),
             unit,
             str(patient),
+            rows["detected"].to_numpy(bool) if "detected" in rows else None,
         )

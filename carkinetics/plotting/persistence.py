@@ -126,7 +126,7 @@ def _notes(persistence: CohortPersistence, probability: float) -> list[str]:
         f"Median loss: Turnbull {median}; Weibull {fitted}. {lost} losses in "
         f"{len(persistence.intervals)} patients, {persistence.assay}, {persistence.cell_type}.",
         "A loss lies between the last quantifiable sample and the next one below its limit. "
-        "At risk: patients last seen with quantifiable cells on that day or later.",
+        "At risk: patients last seen with detectable cells on that day or later.",
         "Censoring holds where the end of sampling says nothing of the cells; progression, "
         "transplant and death usually do, so that both ways are shown.",
     ]
