@@ -97,9 +97,7 @@ def test_cutting_a_curve_on_days_changes_nothing():
 def test_a_draw_of_blood_on_a_day_of_the_curve_is_a_kink_all_the_same():
     """The nodes of the curve are whole days, as the days of visits often are."""
     wbc = Leukocytes(np.array([7.0, 14.0]), np.log([200.0, 4000.0]))
-    coarse, fine = (
-        through_link(falling(0.1, days), ONE, wbc) for days in ((0.0, 100.0), DAILY)
-    )
+    coarse, fine = (through_link(falling(0.1, days), ONE, wbc) for days in ((0.0, 100.0), DAILY))
     assert auc(coarse, 7, 14) == pytest.approx(auc(fine, 7, 14), rel=1e-6)
     assert tmax(fine) == pytest.approx([0.0])
     for day in (6.99, 7.01, 10.0, 13.99, 14.01):
@@ -153,7 +151,7 @@ def test_limit_is_that_of_qpcr_by_default(small_fit):
 
 
 def test_population_has_the_mean_leukocytes_and_new_patients_those_of_one(exposure, small_fit):
-    """The typical patient by hand on day 12; new patients vary more than the link's offset alone."""
+    """The typical patient by hand on day 12; new patients vary more than what is known of it."""
     typical = small_fit.population_curves([12.0]).sel(cell_type="total").values[..., 0]
     rows = small_fit.cohort.samples("qpcr")
     counts = [

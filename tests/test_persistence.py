@@ -70,7 +70,12 @@ def cohort_of(samples, people=None):
     [
         ([(7, False), (14, False), (28, True), (60, True)], 14, 28, ""),
         ([(7, False), (14, False)], 14, np.inf, ""),
-        ([(7, False), (28, True)], 7, 28, "the only sample without detectable cells is the last one"),
+        (
+            [(7, False), (28, True)],
+            7,
+            28,
+            "the only sample without detectable cells is the last one",
+        ),
         ([(7, False), (14, True), (28, False), (60, True), (90, True)], 28, 60, ""),
         ([(7, False), (14, True), (28, True), (60, False)], 60, np.inf, "again after a confirmed"),
         ([(7, True), (28, True)], 0, 7, "never detectable"),

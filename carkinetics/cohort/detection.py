@@ -15,7 +15,8 @@ def apply_detection(samples: pd.DataFrame, places: Places, faults: FaultList) ->
     Parameters
     ----------
     samples : DataFrame
-        With ``level``, ``lloq``, ``lod``, ``below_lloq`` and ``detected`` (1, 0, -1 where not said).
+        With ``level``, ``lloq``, ``lod``, ``below_lloq`` and ``detected`` (1, 0, -1 where not
+        said).
     places : Places
         Where the rows stand.
     faults : FaultList

@@ -16,7 +16,7 @@ import pandas as pd
 from carkinetics.errors import DataError, Fault
 from carkinetics.noncompartmental import Profiles, Rules, nca, rules_from
 from carkinetics.noncompartmental.families import find_observed
-from carkinetics.quantities import days_in, find_quantity
+from carkinetics.quantities import days_in
 from carkinetics.quantities.families import family_of
 
 if TYPE_CHECKING:

@@ -94,9 +94,10 @@ def summarize(
     definition P5: the last downward crossing of the limit, day 0 where it is never exceeded, the
     horizon where it still is.
 
-    Leukocytes are straight on the log scale between draws of blood and held beyond the first and the
-    last. In the qPCR curve of the population the typical patient has the mean of the cohort's (on the
-    log scale) and no offset; a new patient has those of a patient drawn at random, and an offset.
+    Leukocytes are straight on the log scale between draws of blood and held beyond the first and
+    the last. In the qPCR curve of the population the typical patient has the mean of the cohort's
+    (on the log scale) and no offset; a new patient has those of a patient drawn at random, and an
+    offset.
     """
     if not allow_failed and not (check := fit.check()).passed:
         raise FitError(f"{check}\n    Pass allow_failed=True to summarize it all the same.")

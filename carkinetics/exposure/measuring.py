@@ -188,9 +188,7 @@ class Task:
             for q in self.found
         }
 
-    def _group(
-        self, parameters: np.ndarray, draws: np.ndarray, new: bool
-    ) -> dict[str, np.ndarray]:
+    def _group(self, parameters: np.ndarray, draws: np.ndarray, new: bool) -> dict[str, np.ndarray]:
         curve, _ = self._latent(parameters)
         if self.view is not None:
             curve = self.view.population(curve, draws, new)
@@ -242,9 +240,7 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1))
 
 
-def _assay_error(
-    fit: Fit, name: str, draws: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
+def _assay_error(fit: Fit, name: str, draws: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Give the SD of ln level of an assay, and its tails."""
     posterior = fit.data["posterior"]
 

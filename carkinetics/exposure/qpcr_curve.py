@@ -1,7 +1,8 @@
 """The curve as qPCR sees it: the total through the assay link, with the patient's leukocytes.
 
-The link takes ln cells to ln copies by a straight line, and leukocytes are straight on the log scale
-between draws of blood. So a cubic stays a cubic, with a kink on each draw: nothing is approximated.
+The link takes ln cells to ln copies by a straight line, and leukocytes are straight on the log
+scale between draws of blood. So a cubic stays a cubic, with a kink on each draw: nothing is
+approximated.
 """
 
 from __future__ import annotations

@@ -180,8 +180,8 @@ def _detectable(name: str, day: float) -> Quantity:
 
     return _quantity(
         name, f"Observed detectable, day {day:g}", "probability", "DETECT",
-        f"Cells in a sample of day {low:g} to {high:g}, before transplant or new therapy "
-        "(persistence definition P3).",
+        f"Cells are detectable in a sample of day {low:g} to {high:g}, before transplant or new "
+        "therapy (persistence definition P3).",
         compute,
     )  # fmt: skip
 

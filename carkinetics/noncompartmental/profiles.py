@@ -81,7 +81,9 @@ class Profiles:
     @cached_property
     def detected(self) -> np.ndarray:
         """Places that hold a sample in which cells were seen, quantifiable or not."""
-        return self.quantified if self.seen is None else self.quantified | (self.sampled & self.seen)
+        if self.seen is None:
+            return self.quantified
+        return self.quantified | (self.sampled & self.seen)
 
     @cached_property
     def missing(self) -> np.ndarray:

@@ -47,11 +47,12 @@ def loss_intervals(
     -------
     DataFrame
         One row per patient with a sample: ``left``, last day with a detectable sample (0 where
-        there is none) [day]; ``right``, the next sampled day, infinite where there is none; the loss lies in (left, right]. ``last_sample`` [day]. ``end``: ``"lost"``, or
-        where it is not, what ended sampling: ``"progression"``, ``"death"``, ``"transplant"``,
-        ``"new therapy"`` (the first of them, at most 31 days after the last sample), else
-        ``"sampling ended"``; ``end_day`` [day]. ``note``. Samples after a transplant or a new
-        therapy are left out, as they no longer speak of the same cells.
+        there is none) [day]; ``right``, the next sampled day, infinite where there is none; the
+        loss lies in (left, right]. ``last_sample`` [day]. ``end``: ``"lost"``, or where it is not,
+        what ended sampling: ``"progression"``, ``"death"``, ``"transplant"``, ``"new therapy"``
+        (the first of them, at most 31 days after the last sample), else ``"sampling ended"``;
+        ``end_day`` [day]. ``note``. Samples after a transplant or a new therapy are left out, as
+        they no longer speak of the same cells.
     """
     stops = _events(cohort)
     rows = []

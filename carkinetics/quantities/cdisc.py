@@ -6,6 +6,7 @@ Codes are those of the CDISC terminology where it has one; others are the sponso
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
 import numpy as np
@@ -70,19 +71,26 @@ def pp_table(tidy: pd.DataFrame, study: str, synthetic: bool) -> pd.DataFrame:
 
 
 def adpp_table(tidy: pd.DataFrame, study: str, synthetic: bool) -> pd.DataFrame:
-    """Arrange quantities in the manner of ADaM ADPP; arguments as for `pp_table`."""
+    """Arrange quantities in the manner of ADaM ADPP; arguments as for `pp_table`.
+
+    ``PARAM`` names quantity, cell type and unit, and has a ``PARAMCD`` of its own, as ADaM asks:
+    several windows share one ``PPTESTCD``.
+    """
     about = [_about(row) for row in tidy.itertuples()]
     units = tidy["unit"].to_numpy()
     cells = tidy["cell_type"].to_numpy()
+    params = [
+        f"{label}, {cell} ({unit})" if unit else f"{label}, {cell}"
+        for (_, label, _, _), cell, unit in zip(about, cells, units, strict=True)
+    ]
+    codes = [code for code, _, _, _ in about]
     table = pd.DataFrame(
         {
             "STUDYID": study,
             "USUBJID": tidy["patient"].to_numpy(),
-            "PARAMCD": [code for code, _, _, _ in about],
-            "PARAM": [
-                f"{label} ({unit})" if unit else label
-                for (_, label, _, _), unit in zip(about, units, strict=True)
-            ],
+            "PARAMCD": _param_codes(codes, cells, params),
+            "PARAM": params,
+            "PPTESTCD": codes,
             "PARCAT1": tidy["category"].to_numpy(),
             "PARCAT2": cells,
             "AVAL": tidy["value"].to_numpy(),
@@ -98,6 +106,24 @@ def adpp_table(tidy: pd.DataFrame, study: str, synthetic: bool) -> pd.DataFrame:
     if "lower" in tidy:
         table = table.assign(AVALLO=tidy["lower"].to_numpy(), AVALHI=tidy["upper"].to_numpy())
     return table.assign(SYNTHETIC="Y") if synthetic else table
+
+
+_LONGEST = 8  # letters of a PARAMCD
+
+
+def _param_codes(codes: Sequence[str], cells: Sequence[str], params: Sequence[str]) -> list[str]:
+    """Make one code of at most 8 letters for each PARAM: CMAXT, CMAX4, CMAX8, and AUCIN1T, ..."""
+    found: dict[str, str] = {}
+    for code, cell, param in zip(codes, cells, params, strict=True):
+        if param in found:
+            continue
+        end = cell[-1].upper() if cell != "total" else "T"
+        wanted, number = f"{code[: _LONGEST - 1]}{end}", 1
+        while wanted in found.values():
+            wanted = f"{code[: _LONGEST - 1 - len(str(number))]}{number}{end}"
+            number += 1
+        found[param] = wanted
+    return [found[param] for param in params]
 
 
 def _about(row: object) -> tuple[str, str, str, tuple[str, str]]:
