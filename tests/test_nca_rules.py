@@ -558,7 +558,7 @@ def test_each_param_of_adpp_has_a_code_of_its_own():
 def test_summary_is_written_as_latex_and_html():
     found = nca(ck.synthetic_cohort(), ["cmax"])
     assert "SYNTHETIC" in found.to_latex()
-    assert r"\begin{tabular}" in found.to_latex()
+    assert r"\begin{tabular}{llrrrrrrrrrrrl}" in found.to_latex()  # numbers flush right
     assert "<caption>" in found.to_html()
     assert "Samples of 16 patients" in repr(found)
 

@@ -261,7 +261,8 @@ def _in_words(column: Column, n: int) -> list[str]:
 
 
 def _printable(table: pd.DataFrame) -> pd.DataFrame:
-    shown = table.copy()
+    # The heading tells the assay, and the label the quantity.
+    shown = table.drop(columns=["assay", "quantity"])
     for name in shown.select_dtypes("float").columns:
         shown[name] = [f"{v:.4g}" if np.isfinite(v) else "" for v in shown[name]]
     return shown

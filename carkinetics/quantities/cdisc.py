@@ -160,7 +160,18 @@ def table_html(table: pd.DataFrame, heading: str) -> str:
 def table_latex(table: pd.DataFrame, heading: str) -> str:
     """Write a table as LaTeX with a caption; special characters are escaped."""
     shown = table.map(_latex_escaped).rename(columns=_latex_escaped)
-    return str(shown.to_latex(index=False, escape=False, caption=_latex_escaped(heading)))
+    sides = "".join("r" if _is_number(table[name]) else "l" for name in table)
+    return str(
+        shown.to_latex(
+            index=False, escape=False, caption=_latex_escaped(heading), column_format=sides
+        )
+    )
+
+
+def _is_number(column: pd.Series) -> bool:
+    """Tell whether a column holds numbers, or numbers as text; such columns stand flush right."""
+    known = column[column.notna() & (column.astype(str) != "")]
+    return len(known) > 0 and bool(pd.to_numeric(known, errors="coerce").notna().all())
 
 
 _LATEX = {
