@@ -174,6 +174,19 @@ def test_p3_samples_after_a_transplant_or_new_therapy_do_not_count():
     assert table.loc[["day 28", "month 3", "month 6"], "of"].tolist() == [2, 1, 0]
 
 
+def test_p3_p4_other_therapy_may_be_told_by_the_end_of_progression_free_survival():
+    people = pd.DataFrame({"patient": ["A", "B"], "pfs_day": [40, 95], "pfs_event": [False, True],
+                           "pfs_end_type": ["alternative_therapy", "relapse"]})  # fmt: skip
+    visits = [(7, False), (27, False), (90, False)]
+    cohort = cohort_of(dict.fromkeys("AB", visits), people)
+    found = ck.nca(cohort, ["detectable_90"]).wide()["observed_detectable_90"]
+    assert found.tolist() == pytest.approx([np.nan, 1], nan_ok=True)
+    lasting = ck.cohort_persistence(cohort)
+    assert lasting.detection.set_index("what").loc["month 3", "of"] == 1
+    ends = lasting.intervals.set_index("patient")
+    assert ends.loc["A", ["left", "end", "end_day"]].tolist() == [27, "new therapy", 40]
+
+
 def test_p6_b_cell_aplasia_ends_between_two_counts():
     table = pd.DataFrame(
         {

@@ -81,6 +81,11 @@ class Exposure:
         return tuple(map(str, self.data.data_vars))
 
     @property
+    def unit(self) -> str:
+        """Unit of the levels, and of the limit."""
+        return "copies/ug" if self.assay == "qpcr" else "cells/uL"
+
+    @property
     def synthetic(self) -> bool:
         """Whether the patients are invented."""
         return self.cohort.synthetic
@@ -261,16 +266,23 @@ class Exposure:
     def _for_export(self, probability: float) -> pd.DataFrame:
         table = self.table(probability=probability)
         table = table.rename(columns={"estimate": "value", "note": "reason"})
-        table["reason"] = table["reason"].where(table["value"].isna(), "")
+        known = table["value"].notna()
+        table["note"] = table["reason"].where(known, "")
+        table["reason"] = table["reason"].where(~known, "")
         table["unit"] = table["unit"].fillna("")
-        return table.assign(category="CELLULAR KINETICS, POSTERIOR MEDIAN", below=np.nan)
+        lasting = (table["quantity"] == "persistence") & (table["value"] >= self.horizon)
+        return table.assign(
+            category=f"CELLULAR KINETICS, POSTERIOR MEDIAN, {self.assay.upper()} CURVE",
+            below=np.nan,
+            above=np.where(lasting, self.horizon, np.nan),
+        )
 
     def _heading(self) -> str:
         mark = " [SYNTHETIC, not patient data]" if self.synthetic else ""
         return (
             f"Exposure of {self.data.sizes['patient']} patients of {self.cohort.name}{mark}: "
-            f"{', '.join(self.quantities)}; {self.assay} curve, limit {self.limit:g}, "
-            f"horizon day {self.horizon:g}"
+            f"{', '.join(self.quantities)}; {self.assay} curve, "
+            f"limit {self.limit:g} {self.unit}, horizon day {self.horizon:g}"
         )
 
     def __repr__(self) -> str:

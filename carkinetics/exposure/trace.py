@@ -65,8 +65,7 @@ def _facts(exposure: Exposure, needs: str, patient: str) -> dict[str, str]:
     if needs in ("limit", "assay"):
         default = facts.get("default_limit") == exposure.limit
         origin = "the median LLOQ of the assay" if default else "as given"
-        unit = "copies/ug" if exposure.assay == "qpcr" else "cells/uL"
-        found["limit"] = f"{exposure.limit:g} {unit} ({origin})"
+        found["limit"] = f"{exposure.limit:g} {exposure.unit} ({origin})"
     found["horizon"] = f"day {exposure.horizon:g}"
     if drawn := facts.get("draws_of_blood"):
         found["curve"] = _through_link(drawn[patient])

@@ -228,7 +228,8 @@ class ObservedExposure:
         raise DataError(Fault("nca", f"no cell type {cell_type!r}", f"Choose from {known}."))
 
     def _for_export(self) -> pd.DataFrame:
-        table = self.table().assign(category="CELLULAR KINETICS, SAMPLES")
+        table = self.table().rename(columns={"flags": "note"})
+        table = table.assign(category=f"CELLULAR KINETICS, SAMPLES, {self.assay.upper()}")
         return table.assign(about=[self.quantities[name] for name in table["quantity"]])
 
     def _heading(self) -> str:

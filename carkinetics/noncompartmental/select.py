@@ -22,6 +22,9 @@ NEW_CELLS: dict[str, tuple[str, ...]] = {
     "transplant_day": ("hct_day", "transplant_day"),
     "new_therapy_day": ("new_therapy_day",),
 }
+# Other therapy may also be told as what ended progression-free survival.
+END_OF_PFS = ("pfs_end_type", "pfs_reason")
+OTHER_THERAPY = ("alternative_therapy", "new_therapy")
 _EVENTS = (("pfs_day", "pfs_event"), ("ttp_day", "progressed"), ("os_day", "died"))
 
 
@@ -67,18 +70,35 @@ def cohort_profiles(cohort: Cohort, assay: str, cell_type: str) -> Profiles:
         found,
         stopped=_first_event(people),
         onset=_day(people, "crs_onset_day"),
-        new_cells=_new_cells(people),
+        new_cells=np.fmin(*new_cells(people).values()),
     )
 
 
-def _new_cells(people: pd.DataFrame) -> np.ndarray:
-    """Day of the first of transplant and new therapy, NaN where neither is known [day]."""
-    first = np.full(len(people), np.nan)
-    for names in NEW_CELLS.values():
-        name = next((n for n in names if n in people), None)
-        if name is not None:
-            first = np.fmin(first, _day(people, name))
-    return first
+def new_cells(people: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Find the days after which samples no longer speak of the same cells.
+
+    Parameters
+    ----------
+    people : DataFrame
+        One row per patient.
+
+    Returns
+    -------
+    dict of str to array, shape (patient,)
+        ``"transplant"`` and ``"new therapy"``: NaN where it did not happen or is not known [day].
+    """
+    days = {}
+    for kind, names in zip(("transplant", "new therapy"), NEW_CELLS.values(), strict=True):
+        name = next((n for n in names if n in people), "")
+        days[kind] = _day(people, name)
+    end = next((name for name in END_OF_PFS if name in people), None)
+    if end is not None and "pfs_day" in people:
+        told = people[end].astype("string").str.lower()
+        other = told.isin(OTHER_THERAPY).fillna(False).to_numpy(bool)
+        days["new therapy"] = np.fmin(
+            days["new therapy"], np.where(other, _day(people, "pfs_day"), np.nan)
+        )
+    return days
 
 
 def _day(people: pd.DataFrame, name: str) -> np.ndarray:

@@ -9,8 +9,8 @@ import pandas as pd
 
 from carkinetics.errors import DataError, Fault
 from carkinetics.noncompartmental import Profile, profiles
+from carkinetics.noncompartmental.select import new_cells
 from carkinetics.trial.detection import detectable_in
-from carkinetics.trial.roles import role_of
 
 if TYPE_CHECKING:
     from carkinetics.cohort import Cohort
@@ -124,10 +124,8 @@ def _events(cohort: Cohort) -> dict[str, dict[str, float]]:
     ):
         if day in people and event in people:
             kinds[name] = people[day].where(people[event].eq(True))
-    for name, role in (("transplant", "transplant_day"), ("new therapy", "new_therapy_day")):
-        days = role_of(cohort, role)
-        if days is not None:
-            kinds[name] = days
+    for name, days in new_cells(people).items():
+        kinds[name] = pd.Series(days, index=people.index)
     found: dict[str, dict[str, float]] = {}
     for name, days in kinds.items():
         for patient, value in days.dropna().astype(float).items():

@@ -26,8 +26,9 @@ def pp_table(tidy: pd.DataFrame, study: str, synthetic: bool) -> pd.DataFrame:
     ----------
     tidy : DataFrame
         Columns ``patient``, ``cell_type``, ``quantity``, ``value``, ``unit``, ``reason``,
-        ``below`` (limit a value is known to lie under), ``category``; optionally ``lower`` and
-        ``upper``, ``label`` and ``code``.
+        ``below`` (limit a missing value is known to lie under), ``category``; optionally ``above``
+        (day a value is known to reach at least), ``lower`` and ``upper``, and ``note`` on values
+        that are there.
     study : str
         ``STUDYID``.
     synthetic : bool
@@ -37,7 +38,8 @@ def pp_table(tidy: pd.DataFrame, study: str, synthetic: bool) -> pd.DataFrame:
     -------
     DataFrame
         ``PPSTRESN`` is empty, ``PPSTAT`` is NOT DONE and ``PPREASND`` says why where a number is
-        missing; a value known to lie under a limit stands as text, such as ``<0.5``.
+        missing; a value known only to lie under a limit, or beyond a horizon, stands as text, such
+        as ``<0.5`` and ``>=365``. ``PPNOTE`` is the sponsor's: flags, censoring, extrapolation.
     """
     about = [_about(row) for row in tidy.itertuples()]
     text = [_text(row) for row in tidy.itertuples()]
@@ -56,7 +58,7 @@ def pp_table(tidy: pd.DataFrame, study: str, synthetic: bool) -> pd.DataFrame:
             "PPORRES": text,
             "PPORRESU": tidy["unit"].to_numpy(),
             "PPSTRESC": text,
-            "PPSTRESN": tidy["value"].to_numpy(),
+            "PPSTRESN": tidy["value"].mask(_above(tidy).notna()).to_numpy(),
             "PPSTRESU": tidy["unit"].to_numpy(),
             "PPSTAT": np.where(missing, "NOT DONE", ""),
             "PPREASND": np.where(missing, tidy["reason"], ""),
@@ -67,6 +69,8 @@ def pp_table(tidy: pd.DataFrame, study: str, synthetic: bool) -> pd.DataFrame:
     )
     if "lower" in tidy:
         table = table.assign(PPLO=tidy["lower"].to_numpy(), PPHI=tidy["upper"].to_numpy())
+    if "note" in tidy:
+        table = table.assign(PPNOTE=tidy["note"].to_numpy())
     return table.assign(SYNTHETIC="Y") if synthetic else table
 
 
@@ -105,6 +109,8 @@ def adpp_table(tidy: pd.DataFrame, study: str, synthetic: bool) -> pd.DataFrame:
     )
     if "lower" in tidy:
         table = table.assign(AVALLO=tidy["lower"].to_numpy(), AVALHI=tidy["upper"].to_numpy())
+    if "note" in tidy:
+        table = table.assign(NOTE=tidy["note"].to_numpy())
     return table.assign(SYNTHETIC="Y") if synthetic else table
 
 
@@ -112,7 +118,7 @@ _LONGEST = 8  # letters of a PARAMCD
 
 
 def _param_codes(codes: Sequence[str], cells: Sequence[str], params: Sequence[str]) -> list[str]:
-    """Make one code of at most 8 letters for each PARAM: CMAXT, CMAX4, CMAX8, and AUCIN1T, ..."""
+    """Make one code of at most 8 letters for each PARAM: CMAXT, CMAX4, CMAX8; AUCINTT, AUCINTBT."""
     found: dict[str, str] = {}
     for code, cell, param in zip(codes, cells, params, strict=True):
         if param in found:
@@ -120,10 +126,17 @@ def _param_codes(codes: Sequence[str], cells: Sequence[str], params: Sequence[st
         end = cell[-1].upper() if cell != "total" else "T"
         wanted, number = f"{code[: _LONGEST - 1]}{end}", 1
         while wanted in found.values():
-            wanted = f"{code[: _LONGEST - 1 - len(str(number))]}{number}{end}"
+            letters = _letters(number)
+            wanted = f"{code[: _LONGEST - 1 - len(letters)]}{letters}{end}"
             number += 1
         found[param] = wanted
     return [found[param] for param in params]
+
+
+def _letters(number: int) -> str:
+    """Count in letters, from B for the second of its kind; figures would look like days."""
+    high, low = divmod(number, 26)
+    return (_letters(high - 1) if high else "") + chr(ord("A") + low)
 
 
 def _about(row: object) -> tuple[str, str, str, tuple[str, str]]:
@@ -145,9 +158,16 @@ def _interval(name: str) -> tuple[str, str]:
 
 def _text(row: object) -> str:
     value, below = row.value, row.below  # type: ignore[attr-defined]
+    above = getattr(row, "above", np.nan)
+    if not np.isnan(above):
+        return f">={above:g}"
     if not np.isnan(value):
         return f"{value:.10g}"
     return "" if np.isnan(below) else f"<{below:g}"
+
+
+def _above(tidy: pd.DataFrame) -> pd.Series:
+    return tidy["above"] if "above" in tidy else pd.Series(np.nan, index=tidy.index)
 
 
 def table_html(table: pd.DataFrame, heading: str) -> str:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from carkinetics.errors import DataError, Fault
 from carkinetics.noncompartmental import VISIT_WINDOWS, Profile, profiles
-from carkinetics.trial.roles import role_of
+from carkinetics.noncompartmental.select import new_cells
 from carkinetics.trial.shares import share_table
 
 if TYPE_CHECKING:
@@ -82,14 +82,9 @@ def _in_window(profile: Profile, seen: np.ndarray, first: float, last: float) ->
 
 def _end_of_validity(cohort: Cohort) -> dict[str, float]:
     """Give the day of transplant or other therapy, from which cells say nothing any more."""
-    found: dict[str, float] = {}
-    for role in ("transplant_day", "new_therapy_day"):
-        days = role_of(cohort, role)
-        if days is None:
-            continue
-        for patient, day in days.dropna().astype(float).items():
-            found[str(patient)] = min(day, found.get(str(patient), np.inf))
-    return found
+    first = np.fmin(*new_cells(cohort.patients).values())
+    days = zip(cohort.patients["patient"], first, strict=True)
+    return {str(patient): float(day) for patient, day in days if not np.isnan(day)}
 
 
 def _last_known_alive(cohort: Cohort) -> dict[str, float]:
