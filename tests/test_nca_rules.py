@@ -556,7 +556,7 @@ def test_each_param_of_adpp_has_a_code_of_its_own():
 
 
 def test_summary_is_written_as_latex_and_html():
-    found = nca(ck.synthetic_cohort(), ["cmax"])
+    found = nca(ck.synthetic_cohort(), ["cmax", "tmax"])
     assert "SYNTHETIC" in found.to_latex()
     assert r"\begin{tabular}{llrrrrrrrrrrrl}" in found.to_latex()  # numbers flush right
     assert "<caption>" in found.to_html()
