@@ -199,7 +199,7 @@ def test_why_names_data_model_draws_and_seed(exposure, small_fit):
 
 def test_why_tells_a_limit_given_from_the_default(small_fit):
     found = ck.summarize(small_fit, ["persistence"], limit=3.0, allow_failed=True)
-    assert "limit: 3 (as given)" in repr(found.why("S01", "persistence"))
+    assert "limit: 3 cells/uL (as given)" in repr(found.why("S01", "persistence"))
 
 
 # Export.
