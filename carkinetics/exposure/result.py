@@ -279,10 +279,12 @@ class Exposure:
 
     def _heading(self) -> str:
         mark = " [SYNTHETIC, not patient data]" if self.synthetic else ""
+        known = np.isfinite(self.limit)
+        limit = f"limit {self.limit:g} {self.unit}" if known else "no limit of quantification"
         return (
             f"Exposure of {self.data.sizes['patient']} patients of {self.cohort.name}{mark}: "
             f"{', '.join(self.quantities)}; {self.assay} curve, "
-            f"limit {self.limit:g} {self.unit}, horizon day {self.horizon:g}"
+            f"{limit}, horizon day {self.horizon:g}"
         )
 
     def __repr__(self) -> str:

@@ -262,7 +262,7 @@ def _notes(
         notes.append("Detectable: posterior probability, which has no interval.")
     if any(name.startswith("quantifiable_") for name in names):
         notes.append("Quantifiable: posterior probability, of a sample with assay error.")
-    if "persistence" in names:
+    if "persistence" in names and np.isfinite(exposure.limit):
         text = (
             f"Persistence: last day above {exposure.limit:.3g} {area_unit(exposure.unit)}, "
             f"censored at the horizon, day {exposure.horizon:g}"
