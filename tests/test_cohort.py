@@ -435,3 +435,29 @@ def test_a_cohort_loads_without_the_heavy_packages():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_cells_seen_below_the_limit_of_quantification_are_detected():
+    """By LOD or by flag; in %, the LOD is converted with the level; a total is seen in a part."""
+    columns = ["patient", "day", "assay", "cell_type", "level", "unit", "lloq", "lod", "detected"]
+    rows = [
+        ("A", 7, "qpcr", "total", 900, "copies/ug", 50, 10, None),
+        ("A", 14, "qpcr", "total", 20, "copies/ug", 50, 10, None),
+        ("A", 21, "qpcr", "total", 5, "copies/ug", 50, 10, None),
+        ("A", 28, "qpcr", "total", "BLQ", "copies/ug", 50, 10, None),
+        ("A", 60, "qpcr", "total", "BLQ", "copies/ug", 50, None, "yes"),
+        ("A", 7, "flow", "CD4", 0.002, "% of CD3", 0.01, 0.001, None),
+        ("A", 7, "flow", "CD8", 0.0005, "% of CD3", 0.01, 0.001, None),
+    ]
+    table = pd.DataFrame(rows, columns=columns).assign(cd3_per_ul=1000)
+    cohort = read_cohort(table, flag_below_lloq=True)
+    qpcr = cohort.samples("qpcr")
+    assert qpcr["detected"].tolist() == [True, True, False, False, True]
+    assert qpcr["lod"].iloc[0] == 10
+    flow = cohort.samples("flow").set_index("cell_type")
+    assert flow.loc["CD4", "lod"] == pytest.approx(0.01)
+    assert flow["detected"].to_dict() == {"CD4": True, "CD8": False, "total": True}
+    assert "detected below LLOQ" in repr(cohort)
+    silent = read_cohort(table.drop(columns=["lod", "detected"]), flag_below_lloq=True)
+    assert "detected" not in silent.levels
+    assert "lod" not in silent.levels

@@ -393,3 +393,27 @@ def test_draws_of_zero_cd4_and_cd8_need_a_limit_for_their_total(tmp_path):
     fault = only(faults_of(tmp_path, *rows))
     assert "CD4 + CD8 is 0 and no LLOQ is given" in fault.what
     assert "lloq={'flow'" in fault.remedy
+
+
+# --- limits of detection ----------------------------------------------------------------------
+
+DETECTION = f"{HEADER},lod,detected"
+
+
+@pytest.mark.parametrize(
+    ("row", "section", "words"),
+    [
+        ("P02,7,qpcr,total,20,copies/ug,50,1,60,", "lod", ["LOD 60", "LLOQ 50"]),
+        ("P02,7,qpcr,total,900,copies/ug,50,0,10,0", "detected", ["level 900", "not below"]),
+        ("P02,7,qpcr,total,20,copies/ug,50,1,10,0", "detected", ["level 20", "LOD 10"]),
+        ("P02,7,qpcr,total,5,copies/ug,50,1,10,1", "detected", ["level 5", "below the LOD 10"]),
+        ("P02,7,qpcr,total,20,copies/ug,50,1,0,", "lod", ["lod 0", "not above 0"]),
+        ("P02,7,qpcr,total,20,copies/ug,50,1,10,maybe", "detected", ["'maybe'", "yes nor no"]),
+    ],
+)
+def test_detection_that_contradicts_itself_is_named(tmp_path, row, section, words):
+    fault = only(faults_of(tmp_path, f"{GOOD},10,", row, header=DETECTION))
+    assert fault.section == section
+    assert (fault.patient, fault.row) == ("P02", 3)
+    for word in words:
+        assert word in str(fault)

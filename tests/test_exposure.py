@@ -262,7 +262,7 @@ def test_population_table_has_the_typical_and_a_new_patient(exposure):
 def test_exposure_prints_what_it_is(exposure):
     text = repr(exposure)
     assert "[SYNTHETIC, not patient data]" in text
-    assert "limit 2, horizon day 60" in text
+    assert "limit 2 cells/uL, horizon day 60" in text
     assert "<table" in exposure._repr_html_()
 
 

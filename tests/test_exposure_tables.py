@@ -199,7 +199,7 @@ def test_why_names_data_model_draws_and_seed(exposure, small_fit):
 
 def test_why_tells_a_limit_given_from_the_default(small_fit):
     found = ck.summarize(small_fit, ["persistence"], limit=3.0, allow_failed=True)
-    assert "limit: 3 (as given)" in repr(found.why("S01", "persistence"))
+    assert "limit: 3 cells/uL (as given)" in repr(found.why("S01", "persistence"))
 
 
 # Export.
@@ -215,12 +215,31 @@ def test_tables_for_cdisc_hold_estimates_and_intervals(exposure):
     assert (pp["PPTESTCD"].str.len() <= 8).all()
     assert (pp["PPTEST"].str.len() <= 40).all()
     assert (pp["SYNTHETIC"] == "Y").all()
-    missing = pp[pp["PPSTRESN"].isna()]
+    missing = pp[pp["PPORRES"] == ""]
+    assert len(missing)
     assert (missing["PPSTAT"] == "NOT DONE").all()
     assert (missing["PPREASND"] != "").all()
     adpp = exposure.to_adpp("TRIAL")
     assert len(adpp) == len(pp)
-    assert adpp.loc[adpp["PARAMCD"] == "CMAX", "AVALU"].eq("cells/uL").all()
+    peaks = adpp[adpp["PPTESTCD"] == "CMAX"]
+    assert peaks["AVALU"].eq("cells/uL").all()
+    assert set(peaks["PARAMCD"]) == {"CMAX4", "CMAX8", "CMAXT"}
+
+
+def test_what_lies_beyond_the_horizon_is_a_text_in_tables_for_cdisc(small_fit):
+    """Persistence that most draws have beyond the horizon; the note travels with the number."""
+    lasting = ck.summarize(
+        small_fit, ["persistence"], limit=0.1, horizon=20.0, at_days=(), allow_failed=True
+    )
+    pp, adpp = lasting.to_pp(), lasting.to_adpp()
+    known = lasting.table()["estimate"] >= 20
+    assert known.any()
+    assert (pp.loc[known, "PPSTRESC"] == ">=20").all()
+    assert pp.loc[known, "PPSTRESN"].isna().all()
+    assert (pp["PPSTAT"] == "").all()
+    assert pp.loc[known, "PPNOTE"].str.contains("beyond day 20").all()
+    assert (adpp.loc[known, "AVAL"] == 20).all()
+    assert (adpp.loc[known, "AVALC"] == ">=20").all()
 
 
 def test_table_is_written_as_latex_and_html(exposure):

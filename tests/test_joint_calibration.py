@@ -112,7 +112,7 @@ def repeat(n, gamma, repetitions, seed, rubin=False):
         }  # fmt: skip
         if rubin:
             pooled = propagated_estimates(
-                "survival", Drawn(drawn[:100], False, data["event"], day, 0.95)
+                "survival", Drawn(drawn[:100], "log", data["event"], day, 0.95)
             )[0]
             row["rubin_rejects"] = pooled.p_value < 0.05
         rows.append(row)

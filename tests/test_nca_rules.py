@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import carkinetics as ck
@@ -433,6 +433,24 @@ def test_the_order_of_rows_does_not_matter(samples, random):
 
 
 @EASY
+@given(LEVELS, st.integers(0, 7), st.sampled_from(["default", "pknca-like", "winnonlin-like"]))
+def test_a11_a_sample_on_the_line_leaves_areas_alone(samples, place, rules):
+    """Halfway between two quantifiable samples, where the line of the rules passes."""
+    table = drawn(samples)
+    seen = table.loc[~table["below_lloq"], "day"].to_numpy()
+    assume(seen.size > place + 1)
+    at = float(seen[place : place + 2].mean())
+    assume(at not in table["day"].to_numpy())
+    names = ["auclast", "aucall", f"level_{at:g}"]
+    one = numbers(table, rules, names)
+    new = pd.DataFrame({"patient": "A", "day": at, "level": one[f"level_{at:g}"], "lloq": 0.5,
+                        "below_lloq": False}, index=[0])  # fmt: skip
+    other = numbers(pd.concat([table, new]), rules, names)
+    for name in names:
+        assert other[name] == pytest.approx(one[name], rel=1e-9)
+
+
+@EASY
 @given(LEVELS, st.floats(1e-3, 1e6))
 def test_a11_units_scale_levels_and_areas(samples, factor):
     table = drawn(samples)
@@ -515,15 +533,32 @@ def test_tables_for_cdisc_carry_codes_reasons_and_limits():
     assert pp["PPTEST"].str.len().max() <= 40
     assert pp.index.get_level_values("PPTESTCD").str.len().max() <= 8
     adpp = found.to_adpp("TRIAL")
-    assert adpp["PARAM"].iloc[0] == "Observed Cmax (cells/uL)"
+    assert adpp["PARAM"].iloc[0] == "Observed Cmax, total (cells/uL)"
+    assert adpp["PARAMCD"].iloc[0] == "CMAXT"
     assert "SYNTHETIC" not in pp.columns
     assert (nca(ck.synthetic_cohort()).to_adpp()["SYNTHETIC"] == "Y").all()
 
 
+def test_each_param_of_adpp_has_a_code_of_its_own():
+    """ADaM: PARAM and PARAMCD go one to one; windows share a PPTESTCD, cell types a quantity."""
+    names = ["cmax", "auc_0_28", "auc_0_7", "auc_7_14", "level_7", "level_14", "clast_predicted",
+             *(f"detectable_{day}" for day in range(28, 42))]  # fmt: skip
+    adpp = nca(ck.synthetic_cohort(), names).to_adpp()
+    pairs = adpp[["PARAM", "PARAMCD"]].drop_duplicates()
+    assert len(pairs) == 3 * len(names)
+    assert pairs["PARAM"].is_unique
+    assert pairs["PARAMCD"].is_unique
+    assert pairs["PARAMCD"].str.fullmatch(r"[A-Z][A-Z0-9]{0,7}").all()
+    one = adpp[adpp["PARAM"] == "Observed Cmax, CD8 (cells/uL)"]
+    assert set(one["PARAMCD"]) == {"CMAX8"}
+    windows = adpp[adpp["PPTESTCD"] == "AUCINT"]
+    assert windows["PARAMCD"].nunique() == 9
+
+
 def test_summary_is_written_as_latex_and_html():
-    found = nca(ck.synthetic_cohort(), ["cmax"])
+    found = nca(ck.synthetic_cohort(), ["cmax", "tmax"])
     assert "SYNTHETIC" in found.to_latex()
-    assert r"\begin{tabular}" in found.to_latex()
+    assert r"\begin{tabular}{llrrrrrrrrrrrl}" in found.to_latex()  # numbers flush right
     assert "<caption>" in found.to_html()
     assert "Samples of 16 patients" in repr(found)
 

@@ -589,6 +589,36 @@ def test_a_probability_of_detection_keeps_its_own_scale(synthetic):
     assert observed.n == 16  # those without detectable cells are not lost to a logarithm
 
 
+def test_a_slope_has_no_logarithm_and_is_told_per_tenth_per_day(synthetic):
+    """Cox of the slopes themselves, some of them negative; exp(0.1 beta)."""
+    slopes = np.linspace(-0.3, 1.2, 16)[np.random.default_rng(2).permutation(16)]
+    exposures = exposures_of(synthetic, {"slope_3_7": slopes * np.ones((4, 1))})
+    found = ck.associate(exposures, exposure="slope_3_7", outcome="pfs")
+    (fitted,) = [e for e in found.of_mode(POSTERIOR) if e.method == "Cox (Efron)"]
+    people = synthetic.patients
+    day, event = people["pfs_day"].to_numpy(float), people["pfs_event"].to_numpy(float)
+    by_hand = cox(day, event, slopes[:, None]).coefficients[0]
+    assert fitted.measure == "hazard ratio per 0.1/day"
+    assert fitted.estimate == pytest.approx(np.exp(0.1 * by_hand), rel=1e-6)
+    assert fitted.n == 16  # the negative ones are not lost to a logarithm
+    assert fitted.tenfold() == fitted
+    assert found.power is None  # what would be found is assumed per doubling
+    binary = ck.associate(exposures, exposure="slope_3_7", outcome="iec_hs")
+    shift = estimate_of(binary, "Mann-Whitney", POSTERIOR)
+    assert shift.measure == "difference of medians (Hodges-Lehmann)"
+    picture = ck.plot_association(binary)
+    assert all(axes.get_yscale() == "linear" for axes in picture.axes.flat)
+
+
+def test_an_exposure_that_few_patients_have_says_so(synthetic):
+    """Two quantifiable samples before the onset: 4 of 16."""
+    found = ck.associate(synthetic, exposure="slope_to_onset", outcome="crs_grade")
+    assert found.estimates[0].measure == "odds ratio of a higher grade per 0.1/day"
+    assert any("only 4 of 16 patients have an observed slope_to_onset" in n for n in found.notes)
+    usual = ck.associate(synthetic, exposure="cmax", outcome="crs_grade")
+    assert not any(n.startswith("only ") for n in usual.notes)
+
+
 def test_an_exposure_without_the_quantity_says_how_to_get_it(synthetic):
     exposures = exposures_of(synthetic, {"tmax": np.full((2, 16), 14.0)})
     with pytest.raises(DataError, match=r"'cmax' is not in it\n.*summarize\(fit, \[\"cmax\""):

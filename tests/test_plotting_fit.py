@@ -310,12 +310,15 @@ def test_what_the_exposure_does_not_hold_is_named(exposure):
 def test_missing_quantities_say_why(exposure):
     nothing = exposure.data.assign(persistence=exposure.data["persistence"] * np.nan)
     nothing["persistence"].attrs = exposure.data["persistence"].attrs
-    changed = dataclasses.replace(exposure, data=nothing, population=exposure.population * 1)
+    changed = dataclasses.replace(
+        exposure, data=nothing, population=exposure.population * 1, limit=np.nan
+    )
     changed.population["persistence"] = changed.population["persistence"] * np.nan
     for name in nothing:
         changed.population[name].attrs = nothing[name].attrs
     words = words_of(ck.plot_exposure(changed, ["cmax", "persistence"]))
     assert "missing: no limit of quantification" in words
+    assert "nan" not in words
 
 
 def test_probabilities_have_an_axis_from_0_to_1(exposure):

@@ -32,7 +32,9 @@ class Cohort:
         `lloq` in `unit` (cells/uL, copies/ug; NaN = none, a level only where `below_lloq`),
         `below_lloq`, `baseline` (day < 0: kept, never fitted), `wbc_per_ul`, `cd3_per_ul` (cells
         per uL of the same draw), `events`, `events_cd8` (CAR+ events acquired), `dna_ug` and `row`
-        (line of the file). CD4 and CD8 flow rows without LLOQ are the split of the total.
+        (line of the file). CD4 and CD8 flow rows without LLOQ are the split of the total. Where
+        the table says anything of detection, also `lod` [`unit`] and `detected`: cells were seen,
+        whether they could be counted or not.
     patients : pandas.DataFrame
         One row per patient, sorted. Column `patient`; where given `ttp_day`, `progressed`,
         `pfs_day`, `pfs_event`, `os_day`, `died`, `crs_grade` (0-5), `crs_onset_day`,

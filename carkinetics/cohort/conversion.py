@@ -12,7 +12,7 @@ from carkinetics.cohort.places import Places
 
 
 def convert_units(samples: pd.DataFrame, places: Places, faults: FaultList) -> pd.DataFrame:
-    """Convert `level` and `lloq` to cells/uL (flow) or copies/ug (qpcr).
+    """Convert `level`, `lloq` and `lod` to cells/uL (flow) or copies/ug (qpcr).
 
     A percentage of CD3 cells is multiplied by the CD3 count of the same row, its limit too.
     """
@@ -29,6 +29,7 @@ def convert_units(samples: pd.DataFrame, places: Places, faults: FaultList) -> p
     return samples.assign(
         level=samples["level"] * factor,
         lloq=samples["lloq"] * factor,
+        lod=samples["lod"] * factor,
         unit=samples["assay"].map(UNIT_OF),
     )
 

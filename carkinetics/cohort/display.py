@@ -55,7 +55,8 @@ def sample_table(cohort: Cohort) -> pd.DataFrame:
     -------
     pandas.DataFrame
         Columns assay, cell type, unit, samples, patients, below LLOQ, LLOQ ("split of total"
-        for CD4 and CD8 rows without one), before infusion.
+        for CD4 and CD8 rows without one), before infusion; detected below LLOQ, where the table
+        tells detection from quantification.
     """
     rows = []
     for (assay, cell_type), part in cohort.levels.groupby(["assay", "cell_type"], sort=True):
@@ -71,6 +72,9 @@ def sample_table(cohort: Cohort) -> pd.DataFrame:
                 "before infusion": int(part["baseline"].sum()),
             }
         )
+        if "detected" in part:
+            seen = part["detected"] & part["below_lloq"]
+            rows[-1]["detected below LLOQ"] = int(seen.sum())
     return pd.DataFrame(rows)
 
 

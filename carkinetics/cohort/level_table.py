@@ -40,9 +40,9 @@ def level_columns(table: Table, faults: FaultList) -> tuple[pd.DataFrame, Places
     Returns
     -------
     samples : pandas.DataFrame
-        Columns `patient`, `day`, `assay`, `cell_type` ("" where unknown), `level`, `lloq` (in the
-        unit of the file), `unit` (as given), `flagged` and `synthetic` (1, 0, -1 where not said),
-        the other numbers and `row`; in the order of the file.
+        Columns `patient`, `day`, `assay`, `cell_type` ("" where unknown), `level`, `lloq` and `lod`
+        (in the unit of the file), `unit` (as given), `flagged`, `detected` and `synthetic` (1, 0,
+        -1 where not said), the other numbers and `row`; in the order of the file.
     places : Places
         Where the rows stand.
     """
@@ -59,6 +59,8 @@ def level_columns(table: Table, faults: FaultList) -> tuple[pd.DataFrame, Places
         "cell_type": _cell_types(cells["cell_type"], assay),
         **_levels(frame, places, found),
         "unit": frame["unit"],
+        "lod": _numbers("lod", frame, places, found),
+        "detected": _flags("detected", frame, places, found),
         **{name: _numbers(name, frame, places, found) for name in _OTHER_NUMBERS},
         "synthetic": _flags("synthetic", frame, places, found),
         "row": table.rows,

@@ -23,6 +23,7 @@ _LEVELS = pa.DataFrameSchema(
         "day": _number(nullable=False),
         "level": _number(_GE),
         "lloq": _number(_GT),
+        "lod": _number(_GT),
         "wbc_per_ul": _number(_GT),
         "cd3_per_ul": _number(_GE),
         "events": _number(_GE),

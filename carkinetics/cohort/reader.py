@@ -10,6 +10,7 @@ import pandas as pd
 from carkinetics.cohort.cohort import Cohort
 from carkinetics.cohort.columns import LEVEL_COLUMNS, check_mapping, name_columns
 from carkinetics.cohort.conversion import convert_units
+from carkinetics.cohort.detection import apply_detection
 from carkinetics.cohort.faults import FaultList
 from carkinetics.cohort.level_table import level_columns
 from carkinetics.cohort.limits import KEY, apply_limits, check_duplicates, stated_limits
@@ -28,6 +29,8 @@ _CANONICAL = [
     "unit",
     "lloq",
     "below_lloq",
+    "lod",
+    "detected",
     "baseline",
     "wbc_per_ul",
     "cd3_per_ul",
@@ -55,7 +58,8 @@ def read_cohort(
         One row per sample. Columns `patient`, `day` (from infusion), `assay` (flow, qpcr),
         `cell_type` (CD4, CD8, total), `level`, `unit` (flow: cells/uL, cells/mL, ..., or % of CD3
         with `cd3_per_ul`; qpcr: copies/ug, copies/50 ng, ...); optional `lloq` (in the same unit),
-        `below_lloq`, `wbc_per_ul`, `cd3_per_ul`, `events`, `events_cd8`, `dna_ug`, `synthetic`.
+        `below_lloq`, `lod` (limit of detection, in the same unit), `detected` (whether cells were
+        seen), `wbc_per_ul`, `cd3_per_ul`, `events`, `events_cd8`, `dna_ug`, `synthetic`.
         A file is CSV in UTF-8; lines that begin with ``#`` are comments. A level may be written
         "<50" or "BLQ".
     patients : path or pandas.DataFrame, optional
@@ -120,6 +124,7 @@ def _read_levels(
     samples = convert_units(samples, places, faults)
     check_duplicates(samples, places, faults)
     samples, notices = apply_limits(samples, stated, flag_below_lloq, places, faults)
+    samples = apply_detection(samples, places, faults)
     samples, more = add_totals(samples, stated.get("flow"), places, faults)
     return samples, [*_ignored(table), *notices, *more]
 
@@ -167,7 +172,8 @@ def _assemble(
 ) -> Cohort:
     """Sort both tables, give every patient a row, and count what is unusual."""
     samples = samples.assign(baseline=samples["day"] < 0)
-    levels = samples.sort_values(KEY, ignore_index=True)[_CANONICAL]
+    stated = [name for name in _CANONICAL if name in samples]
+    levels = samples.sort_values(KEY, ignore_index=True)[stated]
     measured = levels["patient"].unique()
     if people is None:
         people = pd.DataFrame({"patient": measured})

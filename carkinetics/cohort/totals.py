@@ -80,12 +80,17 @@ def _sums(
     )
     below = (level < lloq) | both_below
     lloq = np.where(below & unknown, np.fmax(lloq, bound), lloq)
+    seen = {}
+    if "detected" in samples:
+        either = first["detected"].to_numpy() | second["detected"].to_numpy()
+        seen = {"detected": either | ~below, "lod": np.nan}
     return first.assign(
         cell_type="total",
         level=np.where(below & unknown, np.nan, level),
         lloq=lloq,
         below_lloq=below,
         row=np.minimum(first["row"].to_numpy(), second["row"].to_numpy()),
+        **seen,
     )
 
 

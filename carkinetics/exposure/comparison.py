@@ -16,7 +16,7 @@ import pandas as pd
 from carkinetics.errors import DataError, Fault
 from carkinetics.noncompartmental import Profiles, Rules, nca, rules_from
 from carkinetics.noncompartmental.families import find_observed
-from carkinetics.quantities import days_in, find_quantity
+from carkinetics.quantities import days_in
 from carkinetics.quantities.families import family_of
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _SMALL, _SMALL_DAYS = 0.05, 0.5  # of a ratio, and days: differences not worth a
 def against_samples(exposure: Exposure, rules: object, probability: float) -> pd.DataFrame:
     """Compare every number that both samples and curves have; see `Exposure.against_samples`."""
     chosen = rules_from(rules)
-    assay = "qpcr" if _level_unit(exposure) == "copies/ug" else "flow"
+    assay = exposure.assay
     if assay not in exposure.cohort.assays:
         what = f"has no {assay} samples to compare with"
         raise DataError(Fault(f"exposure of {exposure.cohort.name}", what))
@@ -66,14 +66,6 @@ def against_samples(exposure: Exposure, rules: object, probability: float) -> pd
                     | row
                 )
     return pd.DataFrame(rows)
-
-
-def _level_unit(exposure: Exposure) -> str:
-    """Give the unit of the latent level, from any level or area."""
-    for name in exposure.quantities:
-        if find_quantity(name).kind in ("level", "area"):
-            return str(exposure.data[name].attrs["units"]).removesuffix("*day")
-    return "copies/ug" if "flow" not in exposure.cohort.assays else "cells/uL"
 
 
 def _observed_name(name: str) -> str:

@@ -11,6 +11,7 @@ import xarray as xr
 
 from carkinetics.errors import DataError, Fault, FitError
 from carkinetics.exposure.measuring import Task
+from carkinetics.exposure.qpcr_curve import leukocytes_of, qpcr_view
 from carkinetics.exposure.result import NEW, TYPICAL, Exposure
 from carkinetics.inference.draws import SAMPLE
 from carkinetics.inference.gate import median_limit
@@ -31,6 +32,7 @@ def summarize(
     fit: Fit,
     quantities: Sequence[str] = DEFAULT,
     *,
+    assay: str | None = None,
     limit: float | None = None,
     horizon: float | None = None,
     at_days: Sequence[int] = AT_DAYS,
@@ -57,6 +59,11 @@ def summarize(
 
     Other Parameters
     ----------------
+    assay : str, optional
+        Whose curve: that of the fit by default (``"flow"``, [cells/uL], where flow was fitted).
+        ``"qpcr"`` beside flow is the total as qPCR sees it [copies/ug]: through the assay link of
+        the fit, with the patient's own leukocytes and offset. A limit of qPCR belongs to it: that
+        limit moves in cells/uL when leukocytes come back.
     limit : float, optional
         Limit of persistence and detection, in the unit of the curves; the median LLOQ of that
         assay by default. It is applied to each cell type.
@@ -76,7 +83,8 @@ def summarize(
     FitError
         For a fit that fails its checks.
     DataError
-        For an unknown quantity, a limit that is not positive, or a horizon before day 1.
+        For an unknown quantity, an assay that was not fitted, a limit that is not positive, or a
+        horizon before day 1.
 
     Notes
     -----
@@ -85,6 +93,11 @@ def summarize(
     ``error_bound`` of the result states; peaks are not limited to these days. Persistence is
     definition P5: the last downward crossing of the limit, day 0 where it is never exceeded, the
     horizon where it still is.
+
+    Leukocytes are straight on the log scale between draws of blood and held beyond the first and
+    the last. In the qPCR curve of the population the typical patient has the mean of the cohort's
+    (on the log scale) and no offset; a new patient has those of a patient drawn at random, and an
+    offset.
     """
     if not allow_failed and not (check := fit.check()).passed:
         raise FitError(f"{check}\n    Pass allow_failed=True to summarize it all the same.")
@@ -92,7 +105,9 @@ def summarize(
     found = [find_quantity(name) for name in names]
     last_sample = _last_samples(fit)
     horizon = float(last_sample.max()) if horizon is None else float(horizon)
-    limit = median_limit(fit.plan) if limit is None else float(limit)
+    assay = _assay(fit, assay)
+    usual = median_limit(fit.plan, assay)
+    limit = usual if limit is None else float(limit)
     _check(limit, horizon)
     onset = _onsets(fit)
     task = Task(
@@ -103,17 +118,18 @@ def summarize(
         horizon=horizon,
         last_sample=last_sample,
         onset=onset,
+        view=qpcr_view(fit, seed) if _is_linked(fit, assay) else None,
     )
     patients = task.patients()
     population = task.population(seed)
-    coords = _coords(fit)
+    coords = _coords(fit) | {"cell_type": list(task.cell_types)}
     return Exposure(
         data=task.dataset([p.values for p in patients], "patient", coords, list(fit.patients)),
         population=task.dataset(population, "who", coords, [TYPICAL, NEW]),
         censored=xr.DataArray(
             np.stack([p.censored for p in patients]),
             dims=("patient", "cell_type"),
-            coords={"patient": list(fit.patients), "cell_type": list(fit.cell_types)},
+            coords={"patient": list(fit.patients), "cell_type": list(task.cell_types)},
         )
         if "persistence" in names
         else None,
@@ -125,7 +141,8 @@ def summarize(
         at_samples={
             str(name): part.at_samples for name, part in zip(fit.patients, patients, strict=True)
         },
-        facts=_facts(fit, max(p.error for p in patients), median_limit(fit.plan)),
+        assay=assay,
+        facts=_facts(fit, task, max(p.error for p in patients), usual),
     )
 
 
@@ -138,6 +155,22 @@ def _names(quantities: Sequence[str], at_days: Sequence[int]) -> list[str]:
             raise DataError(Fault("at_days", f"has {broken[0]:g}", "Give whole days."))
         chosen += [f"detectable_{int(day)}" for day in at_days]
     return list(dict.fromkeys(chosen))
+
+
+def _assay(fit: Fit, assay: str | None) -> str:
+    own = "flow" if fit.latent_unit == "cells/uL" else "qpcr"
+    if assay is None or assay == own:
+        return own
+    if assay not in fit.settings["assays"]:
+        have = " and ".join(map(str, fit.settings["assays"]))
+        what = f"{assay!r} was not fitted"
+        raise DataError(Fault("assay", what, f"This fit has {have}.", section="assay"))
+    return assay
+
+
+def _is_linked(fit: Fit, assay: str) -> bool:
+    """Tell whether the curve of an assay is not the latent one, but seen through the link."""
+    return assay == "qpcr" and fit.latent_unit == "cells/uL"
 
 
 def _days_of(names: Sequence[str]) -> list[float]:
@@ -167,13 +200,16 @@ def _onsets(fit: Fit) -> pd.Series:
 
 def _coords(fit: Fit) -> dict[str, list[object]]:
     posterior = fit.data["posterior"]
-    found = {name: list(posterior[name].values) for name in SAMPLE}
-    return found | {"cell_type": list(fit.cell_types)}
+    return {name: list(posterior[name].values) for name in SAMPLE}
 
 
-def _facts(fit: Fit, error: float, default_limit: float) -> dict[str, Any]:
+def _facts(fit: Fit, task: Task, error: float, default_limit: float) -> dict[str, Any]:
     """Collect what a number has to be traced to."""
     settings = fit.settings
+    draws_of_blood = {}
+    if task.view is not None:
+        counts = {str(name): leukocytes_of(fit, str(name)) for name in fit.patients}
+        draws_of_blood = {name: part.day.size * part.counted for name, part in counts.items()}
     return {
         "model": fit.kinetic_model.name,
         "model_hash": fit.kinetic_model.text_hash,
@@ -186,4 +222,5 @@ def _facts(fit: Fit, error: float, default_limit: float) -> dict[str, Any]:
         "tolerance": float(fit.plan.tolerance),
         "error_bound": error,
         "default_limit": default_limit,
+        "draws_of_blood": draws_of_blood,
     }

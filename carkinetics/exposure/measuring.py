@@ -13,6 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from carkinetics.exposure.nodes import by_peak, exact_curve
+from carkinetics.exposure.qpcr_curve import QpcrView, leukocytes_of
 from carkinetics.inference.curves import curves_of
 from carkinetics.inference.draws import SAMPLE, new_patients, population_parameters
 from carkinetics.quantities import (
@@ -62,6 +63,8 @@ class Task:
         Of persistence and detection [unit of the level], [day].
     last_sample, onset : Series
         By patient [day].
+    view : QpcrView or None
+        What takes the latent curves, of cells, to those that qPCR shows; None leaves them.
     """
 
     fit: Fit
@@ -71,6 +74,17 @@ class Task:
     horizon: float
     last_sample: pd.Series
     onset: pd.Series
+    view: QpcrView | None = None
+
+    @property
+    def cell_types(self) -> tuple[str, ...]:
+        """Cell types that are measured; qPCR does not tell them apart."""
+        return self.fit.cell_types if self.view is None else ("total",)
+
+    @property
+    def unit(self) -> str:
+        """Unit of the curves that are measured."""
+        return self.fit.latent_unit if self.view is None else "copies/ug"
 
     def patients(self) -> list[Part]:
         """Solve and measure every patient; two at a time, as the compiled parts hold no lock."""
@@ -85,17 +99,17 @@ class Task:
             return [job.result() for job in jobs]
 
     def _patient(self, parameters: np.ndarray, patient: str) -> Part:
-        curve, error = self._curve(parameters)
+        latent, error = self._latent(parameters)
+        shown = latent if self.view is None else self.view.patient(latent, patient)
         curve = replace(
-            curve,
+            self._known(shown, patient=patient),
             last_sample=float(self.last_sample[patient]),
             onset=float(self.onset.get(patient, np.nan)),
         )
         values = {q.name: quantity_values(q, curve) for q in self.found}
         censored = loss(curve).censored.mean(axis=(0, 1))
-        return Part(
-            values, censored, _log_half_life(curve), self._at_samples(curve, patient), error
-        )
+        half_life = _log_half_life(replace(latent, horizon=self.horizon))
+        return Part(values, censored, half_life, self._at_samples(curve, patient), error)
 
     def contraction(self, patients: Sequence[Part], seed: int) -> pd.Series:
         """Say how much less the terminal half-life varies than under the priors alone."""
@@ -109,19 +123,29 @@ class Task:
         names = list(map(str, self.fit.patients))
         return pd.Series(1 - np.array(left) / spread, index=names, name="contraction")
 
-    def _curve(
-        self, parameters: np.ndarray, draws: np.ndarray | None = None
-    ) -> tuple[Curve, float]:
-        """Solve the curves of all draws, shape (chain, draw, ...), or of some, (draw, 1, ...)."""
+    def _latent(self, parameters: np.ndarray) -> tuple[Curve, float]:
+        """Solve the latent curves, shape (..., cell type), and say how far they may be off."""
         plan = self.fit.plan
-        if plan.system.closed_form:
-            curve = curves_of(plan, parameters, self.reach)
-            error = float(curve.error_bound.max())
-        else:
-            curve, error = exact_curve(plan, parameters, self.reach)
-        sd, df = _assay_error(self.fit, draws)
-        known = replace(curve, limit=self.limit, horizon=self.horizon, assay_sd=sd, assay_df=df)
-        return known, error
+        if not plan.system.closed_form:
+            return exact_curve(plan, parameters, self.reach)
+        curve = curves_of(plan, parameters, self.reach)
+        return curve, float(curve.error_bound.max())
+
+    def _known(
+        self, curve: Curve, draws: np.ndarray | None = None, patient: str | None = None
+    ) -> Curve:
+        """Tell curves of all draws, (chain, draw, ...), or of some, what is known beside them."""
+        name = "sigma_flow" if self.unit == "cells/uL" else self._qpcr_sigma(patient)
+        sd, df = _assay_error(self.fit, name, draws)
+        return replace(curve, limit=self.limit, horizon=self.horizon, assay_sd=sd, assay_df=df)
+
+    def _qpcr_sigma(self, patient: str | None) -> str:
+        """Name the error of qPCR: another where leukocytes were not counted."""
+        names = ("sigma_qpcr", "sigma_qpcr_without_wbc")
+        have = [name for name in names if name in self.fit.data["posterior"]]
+        if len(have) > 1 and patient is not None and not leukocytes_of(self.fit, patient).counted:
+            return names[1]
+        return have[0] if have else names[0]
 
     def _at_samples(self, curve: Curve, patient: str) -> pd.DataFrame:
         """Read some draws on the sampled days; columns (what, cell type, day)."""
@@ -139,7 +163,7 @@ class Task:
             if at in days:
                 found["level"] = level_at(few, at)
             for what, values in found.items():
-                for k, cell in enumerate(self.fit.cell_types):
+                for k, cell in enumerate(self.cell_types):
                     columns[what, cell, at] = values[:, k]
         return pd.DataFrame(columns, index=pd.Index(keep, name="draw"))
 
@@ -149,23 +173,26 @@ class Task:
         rng = np.random.default_rng([seed, 13])
         plan = self.fit.plan
         who = (population_parameters(plan, posterior), new_patients(plan, posterior, rng))
-        return [self._in_groups(parameters) for parameters in who]
+        return [self._in_groups(parameters, bool(new)) for new, parameters in enumerate(who)]
 
-    def _in_groups(self, parameters: np.ndarray) -> dict[str, np.ndarray]:
+    def _in_groups(self, parameters: np.ndarray, new: bool) -> dict[str, np.ndarray]:
         """Measure draws group by group: those that peak at about the same time share days."""
         flat = parameters.reshape(-1, 1, parameters.shape[-1])
         groups = by_peak(self.fit.plan, flat[:, 0], self.reach)
         with _pool() as pool:
-            parts = list(pool.map(lambda group: self._group(flat[group], group), groups))
-        shape = (*parameters.shape[:-1], len(self.fit.cell_types))
+            parts = list(pool.map(lambda group: self._group(flat[group], group, new), groups))
+        shape = (*parameters.shape[:-1], len(self.cell_types))
         order = np.argsort(np.concatenate(groups))
         return {
             q.name: np.concatenate([part[q.name][:, 0] for part in parts])[order].reshape(shape)
             for q in self.found
         }
 
-    def _group(self, parameters: np.ndarray, draws: np.ndarray) -> dict[str, np.ndarray]:
-        curve = replace(self._curve(parameters, draws)[0], last_sample=self.horizon)
+    def _group(self, parameters: np.ndarray, draws: np.ndarray, new: bool) -> dict[str, np.ndarray]:
+        curve, _ = self._latent(parameters)
+        if self.view is not None:
+            curve = self.view.population(curve, draws, new)
+        curve = replace(self._known(curve, draws), last_sample=self.horizon)
         return {q.name: quantity_values(q, curve) for q in self.found}
 
     def dataset(
@@ -176,13 +203,12 @@ class Task:
         labels: list[str],
     ) -> xr.Dataset:
         """Stack the values of patients, dims (chain, draw, patient, cell_type)."""
-        unit = self.fit.latent_unit
         return xr.Dataset(
             {
                 q.name: (
                     (*SAMPLE, dim, "cell_type"),
                     np.stack([part[q.name] for part in parts], axis=2),
-                    {"units": q.unit(unit), "long_name": q.label},
+                    {"units": q.unit(self.unit), "long_name": q.label},
                 )
                 for q in self.found
             },
@@ -214,10 +240,9 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1))
 
 
-def _assay_error(fit: Fit, draws: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Give the SD of ln level of the assay in whose unit the curves are, and its tails."""
+def _assay_error(fit: Fit, name: str, draws: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Give the SD of ln level of an assay, and its tails."""
     posterior = fit.data["posterior"]
-    name = "sigma_flow" if fit.latent_unit == "cells/uL" else "sigma_qpcr"
 
     def of_draws(variable: str, otherwise: float) -> np.ndarray:
         if variable not in posterior:

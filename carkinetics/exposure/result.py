@@ -50,6 +50,8 @@ class Exposure:
         Limit of persistence and detection [unit of the level].
     horizon : float
         Day at which persistence is censored [day].
+    assay : str
+        Whose curve it is: ``"flow"`` or ``"qpcr"``.
     contraction : Series or None
         By patient, with persistence: 1 minus the posterior variance of ln terminal half-life over
         the prior variance of a new patient's. Near 0 the tail is known from the priors alone.
@@ -68,6 +70,7 @@ class Exposure:
     cohort: Cohort
     limit: float
     horizon: float
+    assay: str = "flow"
     contraction: pd.Series | None = None
     at_samples: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -76,6 +79,11 @@ class Exposure:
     def quantities(self) -> tuple[str, ...]:
         """Names of the quantities."""
         return tuple(map(str, self.data.data_vars))
+
+    @property
+    def unit(self) -> str:
+        """Unit of the levels, and of the limit."""
+        return "copies/ug" if self.assay == "qpcr" else "cells/uL"
 
     @property
     def synthetic(self) -> bool:
@@ -258,15 +266,25 @@ class Exposure:
     def _for_export(self, probability: float) -> pd.DataFrame:
         table = self.table(probability=probability)
         table = table.rename(columns={"estimate": "value", "note": "reason"})
-        table["reason"] = table["reason"].where(table["value"].isna(), "")
+        known = table["value"].notna()
+        table["note"] = table["reason"].where(known, "")
+        table["reason"] = table["reason"].where(~known, "")
         table["unit"] = table["unit"].fillna("")
-        return table.assign(category="CELLULAR KINETICS, POSTERIOR MEDIAN", below=np.nan)
+        lasting = (table["quantity"] == "persistence") & (table["value"] >= self.horizon)
+        return table.assign(
+            category=f"CELLULAR KINETICS, POSTERIOR MEDIAN, {self.assay.upper()} CURVE",
+            below=np.nan,
+            above=np.where(lasting, self.horizon, np.nan),
+        )
 
     def _heading(self) -> str:
         mark = " [SYNTHETIC, not patient data]" if self.synthetic else ""
+        known = np.isfinite(self.limit)
+        limit = f"limit {self.limit:g} {self.unit}" if known else "no limit of quantification"
         return (
             f"Exposure of {self.data.sizes['patient']} patients of {self.cohort.name}{mark}: "
-            f"{', '.join(self.quantities)}; limit {self.limit:g}, horizon day {self.horizon:g}"
+            f"{', '.join(self.quantities)}; {self.assay} curve, "
+            f"{limit}, horizon day {self.horizon:g}"
         )
 
     def __repr__(self) -> str:

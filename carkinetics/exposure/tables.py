@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 INTERVAL = "equal-tailed"
 _FAILED = "the curve is not finite at some draws: the solver failed there"
+_LEUKOCYTES = {
+    "typical patient": "with the mean leukocytes of the cohort",
+    "new patient": "with the leukocytes of a patient drawn at random",
+}
 _NO_LIMIT = "no limit of quantification: pass limit= to summarize"
 
 
@@ -157,6 +161,8 @@ def _population_note(row: object, undefined: float, exposure: Exposure) -> str:
             notes.append(f"beyond day {exposure.horizon:g} in {share:.0%} of draws (censored)")
     if quantity.needs == "last_sample":
         notes.append(f"until the horizon, day {exposure.horizon:g}")
+    if exposure.facts.get("draws_of_blood"):
+        notes.append(_LEUKOCYTES[who])
     return "; ".join(notes)
 
 

@@ -37,7 +37,7 @@ def trace(exposure: Exposure, patient: str, quantity: str, cell_type: str) -> Wh
         number=_number(row),
         definition=about.definition,
         source=about.source,
-        facts=_facts(exposure, about.needs),
+        facts=_facts(exposure, about.needs, patient),
         rows=used.reset_index(drop=True),
         note=str(row["note"]),
         synthetic=exposure.synthetic,
@@ -56,7 +56,7 @@ def _number(row: object) -> str:
     )
 
 
-def _facts(exposure: Exposure, needs: str) -> dict[str, str]:
+def _facts(exposure: Exposure, needs: str, patient: str) -> dict[str, str]:
     facts = exposure.facts
     found = {
         "rule for samples below the LLOQ": "likelihood of censored samples (M3)",
@@ -65,8 +65,10 @@ def _facts(exposure: Exposure, needs: str) -> dict[str, str]:
     if needs in ("limit", "assay"):
         default = facts.get("default_limit") == exposure.limit
         origin = "the median LLOQ of the assay" if default else "as given"
-        found["limit"] = f"{exposure.limit:g} ({origin})"
+        found["limit"] = f"{exposure.limit:g} {exposure.unit} ({origin})"
     found["horizon"] = f"day {exposure.horizon:g}"
+    if drawn := facts.get("draws_of_blood"):
+        found["curve"] = _through_link(drawn[patient])
     if not facts:
         return found
     versions = facts["versions"]
@@ -79,3 +81,11 @@ def _facts(exposure: Exposure, needs: str) -> dict[str, str]:
         f"within {facts['error_bound']:.1g} of the curve used",
         "versions": ", ".join(f"{name} {number}" for name, number in versions.items()),
     }
+
+
+def _through_link(n: int) -> str:
+    """Say how a curve of cells became one of copies."""
+    counts = f"leukocytes of {n} draws of blood, straight on the log scale between them"
+    if not n:
+        counts = "no leukocytes of this patient, so those of the reference, 1,000 per uL"
+    return f"qPCR: the total through the assay link of the fit, with {counts}"

@@ -93,9 +93,11 @@ def require(gate: Gate) -> None:
         raise FitError(gate.faults)
 
 
-def median_limit(plan: Plan) -> float:
-    """Give the median LLOQ of the assay whose unit is that of the latent level; NaN if none."""
-    samples = plan.layout.flow if plan.layout.latent_unit == "cells/uL" else plan.layout.qpcr
+def median_limit(plan: Plan, assay: str | None = None) -> float:
+    """Give the median LLOQ of an assay, by default that of the latent level; NaN if none."""
+    if assay is None:
+        assay = "flow" if plan.layout.latent_unit == "cells/uL" else "qpcr"
+    samples = plan.layout.flow if assay == "flow" else plan.layout.qpcr
     limits = samples.table["lloq"].to_numpy(float)
     limits = limits[np.isfinite(limits)]
     return float(np.median(limits)) if limits.size else np.nan

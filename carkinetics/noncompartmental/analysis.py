@@ -40,7 +40,8 @@ def nca(
     data : Cohort or DataFrame
         Levels and patients; samples before the infusion are left out. Or a plain table with
         ``patient``, ``day`` [day] and ``level``, and where there are any ``lloq``,
-        ``below_lloq``, ``unit``, ``assay``, ``cell_type``; its rows may stand in any order.
+        ``below_lloq``, ``lod``, ``detected``, ``unit``, ``assay``, ``cell_type``; its rows may
+        stand in any order.
     quantities : sequence of str
         ``"cmax"``, ``"tmax"``, ``"auc_<day>_<day>"``, ``"auclast"``, ``"aucall"``, ``"aucinf"``,
         ``"auc_extrapolated"``, ``"clast"``, ``"clast_predicted"``, ``"tlast"``,

@@ -164,14 +164,24 @@ def _detectable(name: str, day: float) -> Quantity:
     low, high = window_around(day)
 
     def compute(profiles: Profiles, rules: Rules) -> Column:
-        here = profiles.sampled & (profiles.day >= low) & (profiles.day <= high)
-        value = (here & profiles.quantified).any(axis=1).astype(float)
+        inside = profiles.sampled & (profiles.day >= low) & (profiles.day <= high)
+        new = profiles.new_cells
+        with np.errstate(invalid="ignore"):
+            here = inside & ~(profiles.day > new[:, None])
+        positive = profiles.detected if rules.detectable == "lod" else profiles.quantified
+        value = (here & positive).any(axis=1).astype(float)
         none = f"no sample from day {low:g} to day {high:g}"
-        return column(profiles, value, np.where(here.any(axis=1), "", none))
+        late = sentence(
+            inside.any(axis=1) & ~here.any(axis=1),
+            lambda i: f"{none} before transplant or new therapy on day {new[i]:g}",
+        )
+        reason = np.where(late == "", none, late)
+        return column(profiles, value, np.where(here.any(axis=1), "", reason))
 
     return _quantity(
         name, f"Observed detectable, day {day:g}", "probability", "DETECT",
-        f"A sample of day {low:g} to {high:g} is quantifiable (persistence definition P3).",
+        f"Cells are detectable in a sample of day {low:g} to {high:g}, before transplant or new "
+        "therapy (persistence definition P3).",
         compute,
     )  # fmt: skip
 

@@ -84,8 +84,15 @@ def clast(profiles: Profiles, rules: Rules) -> Column:
     source=SAMPLES,
 )
 def tlast(profiles: Profiles, rules: Rules) -> Column:
-    """Take the day of the last quantifiable level [day]; ends with the sampling at the latest."""
-    return column(profiles, profiles.at(profiles.day, profiles.last), profiles.missing)
+    """Take the day of the last quantifiable level [day]; ends with the sampling at the latest.
+
+    The flag ``tlast_after_new_therapy`` marks one after transplant or new therapy: it no longer
+    speaks of the same cells.
+    """
+    day = profiles.at(profiles.day, profiles.last)
+    with np.errstate(invalid="ignore"):
+        late = (profiles.missing == "") & (day > profiles.new_cells)
+    return column(profiles, day, profiles.missing, tlast_after_new_therapy=late)
 
 
 @register(
@@ -104,7 +111,8 @@ def tlast(profiles: Profiles, rules: Rules) -> Column:
 def blq_confirmed(profiles: Profiles, rules: Rules) -> Column:
     """Take the first of `rules.confirm_blq` consecutive samples below the limit [day].
 
-    Missing where the last sample is quantifiable: the loss lies later (right-censored).
+    Missing where the last sample is quantifiable: the loss lies later (right-censored). The flag
+    ``blq_after_new_therapy`` marks a loss first seen after transplant or new therapy.
     """
     low = profiles.sampled & ~profiles.quantified
     width = low.shape[1]
@@ -123,7 +131,10 @@ def blq_confirmed(profiles: Profiles, rules: Rules) -> Column:
     reason = sentence(
         censored, lambda i: f"not confirmed below the limit by the last sample, day {last[i]:g}"
     )
-    return column(profiles, value, np.where(profiles.missing != "", profiles.missing, reason))
+    with np.errstate(invalid="ignore"):
+        late = value > profiles.new_cells
+    reason = np.where(profiles.missing != "", profiles.missing, reason)
+    return column(profiles, value, reason, blq_after_new_therapy=late)
 
 
 @register(

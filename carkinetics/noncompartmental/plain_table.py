@@ -13,7 +13,7 @@ from carkinetics.errors import DataError, Fault
 from carkinetics.noncompartmental.profiles import Profiles, from_table, with_total
 
 _NEEDED = ("patient", "day", "level")
-_NUMBERS = ("day", "level", "lloq")
+_NUMBERS = ("day", "level", "lloq", "lod")
 
 
 class TableFacts:
@@ -61,6 +61,13 @@ def profiles_of_table(
     if "below_lloq" in filled:
         below = below | filled["below_lloq"].eq(True).to_numpy(bool)
     filled = filled.assign(below_lloq=below)
+    if "lod" in filled or "detected" in filled:
+        with np.errstate(invalid="ignore"):
+            seen = below & (level >= filled.get("lod", np.nan))
+        if "detected" in filled:
+            said = filled["detected"]
+            seen = np.where(said.isna(), seen, said.eq(True).to_numpy(bool))
+        filled = filled.assign(detected=seen)
     cells = tuple(cell_types) if cell_types is not None else tuple(filled["cell_type"].unique())
     known = set(filled["cell_type"])
     if strange := [cell for cell in cells if cell not in known]:

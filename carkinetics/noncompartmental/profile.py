@@ -46,6 +46,9 @@ class Profile:
         Limit of quantification [unit]; needed for every sample below it.
     unit, patient : str
         Unit of the levels, and whose they are.
+    seen : array of bool, shape (sample,), optional
+        Samples in which cells were detected, quantifiable or not; the quantifiable ones when left
+        out.
     """
 
     day: np.ndarray
@@ -54,6 +57,7 @@ class Profile:
     lloq: np.ndarray = np.nan  # type: ignore[assignment]
     unit: str = ""
     patient: str = ""
+    seen: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         day = np.asarray(self.day, dtype=float)
@@ -76,6 +80,13 @@ class Profile:
         """Samples at or above the limit, and above 0, shape (sample,)."""
         with np.errstate(invalid="ignore"):
             return np.asarray(~self.below_lloq & (self.level > 0))
+
+    @property
+    def detected(self) -> np.ndarray:
+        """Samples in which cells were seen, quantifiable or not, shape (sample,)."""
+        if self.seen is None:
+            return self.quantified
+        return np.asarray(self.quantified | np.asarray(self.seen, dtype=bool))
 
     def _wrong(self) -> list[tuple[str, str]]:
         day, level, below = self.day, self.level, self.below_lloq

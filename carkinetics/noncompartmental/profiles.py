@@ -37,6 +37,11 @@ class Profiles:
         Day on which cytokine release syndrome began; NaN where it did not [day].
     total_tmax, total_level : array, shape (profile,)
         Day and level of the highest sample of the total; NaN where there is none.
+    new_cells : array, shape (profile,)
+        Day of transplant or new therapy, after which samples no longer speak of the same cells;
+        NaN where there was none [day].
+    seen : array of bool, shape (profile, sample), optional
+        Samples in which cells were detected, quantifiable or not.
     """
 
     day: np.ndarray
@@ -51,9 +56,11 @@ class Profiles:
     onset: np.ndarray = field(default_factory=lambda: np.array(np.nan))
     total_tmax: np.ndarray = field(default_factory=lambda: np.array(np.nan))
     total_level: np.ndarray = field(default_factory=lambda: np.array(np.nan))
+    new_cells: np.ndarray = field(default_factory=lambda: np.array(np.nan))
+    seen: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        for name in ("stopped", "onset", "total_tmax", "total_level"):
+        for name in ("stopped", "onset", "total_tmax", "total_level", "new_cells"):
             given = np.asarray(getattr(self, name), dtype=float)
             object.__setattr__(self, name, np.broadcast_to(given, self.n.shape))
 
@@ -70,6 +77,13 @@ class Profiles:
         """Places that hold a sample at or above the limit, and above 0."""
         with np.errstate(invalid="ignore"):
             return self.sampled & ~self.below & (self.level > 0)
+
+    @cached_property
+    def detected(self) -> np.ndarray:
+        """Places that hold a sample in which cells were seen, quantifiable or not."""
+        if self.seen is None:
+            return self.quantified
+        return self.quantified | (self.sampled & self.seen)
 
     @cached_property
     def missing(self) -> np.ndarray:
@@ -156,10 +170,12 @@ def stack(profiles: Sequence[Profile]) -> Profiles:
         name: np.full((len(profiles), width), np.nan) for name in ("day", "level", "lloq")
     }  # fmt: skip
     below = np.zeros((len(profiles), width), dtype=bool)
+    seen = np.zeros((len(profiles), width), dtype=bool)
     for i, profile in enumerate(profiles):
         for name, array in arrays.items():
             array[i, : profile.day.size] = getattr(profile, name)
         below[i, : profile.day.size] = profile.below_lloq
+        seen[i, : profile.day.size] = profile.detected
     return Profiles(
         **arrays,
         below=below,
@@ -167,6 +183,7 @@ def stack(profiles: Sequence[Profile]) -> Profiles:
         patient=tuple(p.patient for p in profiles),
         fault=np.full(len(profiles), "", dtype=object),
         unit=profiles[0].unit if profiles else "",
+        seen=seen,
     )
 
 
@@ -176,7 +193,8 @@ def from_table(table: pd.DataFrame, patients: Sequence[str], unit: str = "") -> 
     Parameters
     ----------
     table : DataFrame
-        Columns ``patient``, ``day``, ``level``, ``below_lloq``, ``lloq``; rows in any order.
+        Columns ``patient``, ``day``, ``level``, ``below_lloq``, ``lloq`` and, where detection was
+        told, ``detected``; rows in any order.
     patients : sequence of str
         Profiles wanted, in this order; one without samples is empty.
     unit : str
@@ -202,12 +220,17 @@ def from_table(table: pd.DataFrame, patients: Sequence[str], unit: str = "") -> 
         array[row, position] = table[name].to_numpy(float)[order]
     below = np.zeros((len(patients), width), dtype=bool)
     below[row, position] = table["below_lloq"].to_numpy(bool)[order]
+    seen = None
+    if "detected" in table:
+        seen = np.zeros_like(below)
+        seen[row, position] = table["detected"].to_numpy(bool)[order]
     fault = _faults(arrays["day"], arrays["level"], arrays["lloq"], below, n)
     # A profile at fault keeps no samples: nothing is computed from them.
     kept = np.where(fault == "", n, 0)
     return Profiles(
-        **arrays, below=below, n=kept, patient=tuple(map(str, patients)), fault=fault, unit=unit
-    )
+        **arrays, below=below, n=kept, patient=tuple(map(str, patients)), fault=fault, unit=unit,
+        seen=seen,
+    )  # fmt: skip
 
 
 def _faults(

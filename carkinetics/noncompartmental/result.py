@@ -228,7 +228,8 @@ class ObservedExposure:
         raise DataError(Fault("nca", f"no cell type {cell_type!r}", f"Choose from {known}."))
 
     def _for_export(self) -> pd.DataFrame:
-        table = self.table().assign(category="CELLULAR KINETICS, SAMPLES")
+        table = self.table().rename(columns={"flags": "note"})
+        table = table.assign(category=f"CELLULAR KINETICS, SAMPLES, {self.assay.upper()}")
         return table.assign(about=[self.quantities[name] for name in table["quantity"]])
 
     def _heading(self) -> str:
@@ -261,7 +262,8 @@ def _in_words(column: Column, n: int) -> list[str]:
 
 
 def _printable(table: pd.DataFrame) -> pd.DataFrame:
-    shown = table.copy()
+    # The heading tells the assay, and the label the quantity.
+    shown = table.drop(columns=["assay", "quantity"])
     for name in shown.select_dtypes("float").columns:
         shown[name] = [f"{v:.4g}" if np.isfinite(v) else "" for v in shown[name]]
     return shown

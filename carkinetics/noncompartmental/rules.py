@@ -26,6 +26,7 @@ _CHOICES = {
     "include_tmax": (False, True),
     "summary": ("geometric", "arithmetic"),
     "all_blq": ("censored", "half_lloq", "drop"),
+    "detectable": ("lod", "lloq"),
 }  # fmt: skip
 
 # Rule of the specification -> its fields, and what it decides.
@@ -34,7 +35,7 @@ _RULES = {
     "N-02": (("tmax_ties",), "which of equal highest samples is the peak"),
     "N-03": (("subset_at",), "day on which CD4 and CD8 are read"),
     "N-04": (("interpolation",), "line between samples"),
-    "N-05": (("blq",), "samples below the limit of quantification"),
+    "N-05": (("blq", "detectable"), "samples below the limit of quantification"),
     "N-06": (("window_end",), "end of a window between samples"),
     "N-07": (("blq_tail",), "window that outlasts a last sample below the limit"),
     "N-08": (
@@ -72,6 +73,10 @@ class Rules:
         ``"m3"``: as the default for areas; in the terminal half-life a likelihood of censored
         samples. Otherwise every one is set to 0, half the limit, the limit, or dropped. Half the
         limit and the limit enter the terminal half-life too; zeros do not, having no logarithm.
+    detectable : {"lod", "lloq"}
+        N-05, persistence P3. Below the limit of quantification a sample in which cells were seen is
+        detectable, where the data tell detection from quantification; or only quantifiable samples
+        are. No other number reads it: what cannot be quantified is below the limit there.
     tmax_ties : {"first", "last"}
         N-02. Which of equal highest samples is the peak.
     subset_at : {"total_peak", "own_peak"}
@@ -122,6 +127,7 @@ class Rules:
     confirm_blq: int = 2
     summary: str = "geometric"
     all_blq: str = "censored"
+    detectable: str = "lod"
 
     def __post_init__(self) -> None:
         faults = [

@@ -16,6 +16,15 @@ from carkinetics.noncompartmental.profiles import Profiles, from_table
 if TYPE_CHECKING:
     from carkinetics.cohort import Cohort
 
+# After these, samples no longer speak of the same cells. Part -> names of columns, the first one
+# present is taken.
+NEW_CELLS: dict[str, tuple[str, ...]] = {
+    "transplant_day": ("hct_day", "transplant_day"),
+    "new_therapy_day": ("new_therapy_day",),
+}
+# Other therapy may also be told as what ended progression-free survival.
+END_OF_PFS = ("pfs_end_type", "pfs_reason")
+OTHER_THERAPY = ("alternative_therapy", "new_therapy")
 _EVENTS = (("pfs_day", "pfs_event"), ("ttp_day", "progressed"), ("os_day", "died"))
 
 
@@ -47,6 +56,8 @@ def _limited_by_total(subset: pd.DataFrame, total: pd.DataFrame) -> pd.DataFrame
     hidden = both["lloq"].isna() & both["below_lloq_total"].eq(True)
     both["below_lloq"] = both["below_lloq"].astype(bool) | hidden
     both.loc[hidden, "lloq"] = both.loc[hidden, "lloq_total"]
+    if "detected" in both:  # that the total was seen does not say which cells were
+        both.loc[hidden, "detected"] = False
     return both[list(subset.columns)]
 
 
@@ -55,7 +66,39 @@ def cohort_profiles(cohort: Cohort, assay: str, cell_type: str) -> Profiles:
     rows, unit = samples_of(cohort, assay, cell_type)
     found = from_table(rows, cohort.patient_ids, unit)
     people = cohort.patients.set_index("patient").reindex(cohort.patient_ids)
-    return replace(found, stopped=_first_event(people), onset=_day(people, "crs_onset_day"))
+    return replace(
+        found,
+        stopped=_first_event(people),
+        onset=_day(people, "crs_onset_day"),
+        new_cells=np.fmin(*new_cells(people).values()),
+    )
+
+
+def new_cells(people: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Find the days after which samples no longer speak of the same cells.
+
+    Parameters
+    ----------
+    people : DataFrame
+        One row per patient.
+
+    Returns
+    -------
+    dict of str to array, shape (patient,)
+        ``"transplant"`` and ``"new therapy"``: NaN where it did not happen or is not known [day].
+    """
+    days = {}
+    for kind, names in zip(("transplant", "new therapy"), NEW_CELLS.values(), strict=True):
+        name = next((n for n in names if n in people), "")
+        days[kind] = _day(people, name)
+    end = next((name for name in END_OF_PFS if name in people), None)
+    if end is not None and "pfs_day" in people:
+        told = people[end].astype("string").str.lower()
+        other = told.isin(OTHER_THERAPY).fillna(False).to_numpy(bool)
+        days["new therapy"] = np.fmin(
+            days["new therapy"], np.where(other, _day(people, "pfs_day"), np.nan)
+        )
+    return days
 
 
 def _day(people: pd.DataFrame, name: str) -> np.ndarray:
@@ -100,4 +143,5 @@ def profiles(cohort: Cohort, assay: str, cell_type: str) -> Iterator[Profile]:
             rows["lloq"].to_numpy(float),
             unit,
             str(patient),
+            rows["detected"].to_numpy(bool) if "detected" in rows else None,
         )

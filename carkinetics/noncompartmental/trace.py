@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+import carkinetics
 from carkinetics.errors import DataError, Fault
 from carkinetics.noncompartmental.lines import points
 from carkinetics.quantities.why import Why
@@ -29,11 +30,16 @@ def trace(found: ObservedExposure, patient: str, quantity: str, part: Part) -> W
     facts = {
         "rules": "; ".join(f"{r.rule} {r.chosen}" for r in rules.itertuples()),
         "data (SHA-256)": found.source.data_hash,
-        "assay": found.assay,
+        "assay": f"{found.assay}, levels in {part.profiles.unit or 'a unit that is not stated'}",
+        "limit": _limits(part, i),
     }
-    flags = {name: value for name, value in measured.flags.items() if value not in (False, 0)}
+    events = _events(part, i)
+    if events:
+        facts["events"] = "; ".join(events)
+    flags = {name: value for name, value in measured.flags.items() if _raised(value)}
     if flags:
-        facts["flags"] = ", ".join(f"{name} {value}" for name, value in flags.items())
+        facts["flags"] = ", ".join(f"{name} {value:.6g}" for name, value in flags.items())
+    facts["versions"] = f"carkinetics {carkinetics.__version__}"
     return Why(
         cell=(patient, about.label, part.cell_type),
         number=number,
@@ -46,17 +52,60 @@ def trace(found: ObservedExposure, patient: str, quantity: str, part: Part) -> W
     )
 
 
+def _raised(value: object) -> bool:
+    """Tell whether a flag says anything: true, or a number that is there and not 0."""
+    return bool(value) and not (isinstance(value, float) and np.isnan(value))
+
+
+def _limits(part: Part, i: int) -> str:
+    limits = part.profiles.lloq[i, : part.profiles.n[i]]
+    limits = np.unique(limits[np.isfinite(limits)])
+    if not limits.size:
+        return "no LLOQ is stated"
+    return f"LLOQ {', '.join(f'{limit:g}' for limit in limits)} {part.profiles.unit}".strip()
+
+
+def _events(part: Part, i: int) -> list[str]:
+    """Name the days of events that rules read."""
+    days = {
+        "death or progression": part.profiles.stopped[i],
+        "onset of cytokine release syndrome": part.profiles.onset[i],
+        "transplant or new therapy": part.profiles.new_cells[i],
+        "peak of the total": part.profiles.total_tmax[i],
+    }
+    return [f"{name} on day {day:g}" for name, day in days.items() if np.isfinite(day)]
+
+
 def _rows(found: ObservedExposure, part: Part, i: int) -> pd.DataFrame:
     """List the samples, and the level at which the line passes each; none where it does not."""
     p, n = part.profiles, int(part.profiles.n[i])
     day, level, count = points(p, found.rules)
     line = dict(zip(day[i, : count[i]], level[i, : count[i]], strict=True))
+    seen = {} if p.seen is None else {"detected": p.detected[i, :n]}
     return pd.DataFrame(
-        {
+        _lines(found, part, p.day[i, :n], p.patient[i])
+        | {
             "day": p.day[i, :n],
             "level": np.where(p.below[i, :n], np.nan, p.level[i, :n]),
             "lloq": p.lloq[i, :n],
             "below_lloq": p.below[i, :n],
+        }
+        | seen
+        | {
             "counts_as": [line.get(at, np.nan) for at in p.day[i, :n]],
         }
     )
+
+
+def _lines(found: ObservedExposure, part: Part, days: np.ndarray, patient: str) -> dict[str, list]:
+    """Name the line of the file of each sample, where the data came from one."""
+    levels = getattr(found.source, "levels", None)
+    if levels is None or "row" not in levels:
+        return {}
+    own = levels[
+        (levels["patient"] == patient)
+        & (levels["assay"] == found.assay)
+        & (levels["cell_type"] == part.cell_type)
+    ]
+    line = dict(zip(own["day"], own["row"], strict=True))
+    return {"row": [line.get(day) for day in days]}

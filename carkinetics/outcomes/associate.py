@@ -79,8 +79,8 @@ def associate(
         observed value only.
     exposure : str, optional
         Name of a quantity, such as ``"cmax"`` (the default), ``"auc_0_28"``, ``"tmax"``,
-        ``"level_7"``, ``"persistence"``, ``"detectable_28"``; that of a joint fit. All but the
-        last go in as natural logs.
+        ``"level_7"``, ``"persistence"``, ``"detectable_28"``, ``"slope_3_7"``; that of a joint
+        fit. All but the last two go in as natural logs.
     outcome : str
         ``"ttp"``, ``"pfs"``, ``"os"``, ``"dor"`` (duration of response, in responders),
         ``"crs_grade"``, ``"iec_hs"`` or any column of the table of patients: true and false is
@@ -115,7 +115,8 @@ def associate(
     Returns
     -------
     Association
-        Ratios are told per doubling of exposure (``table(per="ten-fold")`` for ten-fold), with
+        Ratios are told per doubling of exposure (``table(per="ten-fold")`` for ten-fold; slopes,
+        which may be negative, per 0.1/day, and chances of detection from 0 to 1), with
         p-values from likelihood ratios or permutations, never Wald. Patients without outcome or
         without exposure are left out and counted in the notes; those below the limit of
         quantification are not.
@@ -189,6 +190,7 @@ def associate(
         if not is_before(endpoint, exposure, window):
             notes += order_in_time(endpoint, values.tmax, _word(values))
         notes += values.notes
+        notes += _few_have_it(exposure, _word(values), len(pairs.rank), len(missing))
         left_out += tuple(
             f"{_word(values)} exposure, {text}" for text in counted_by_reason(missing)
         )
@@ -275,6 +277,17 @@ def _no_observed(cohort: Cohort, exposure: str, cell_type: str, assay: str) -> s
     if cell_type not in cohort.cell_types(assay):
         return f"no {assay} samples of {cell_type} cells"
     return ""
+
+
+def _few_have_it(exposure: str, word: str, n: int, n_missing: int) -> tuple[str, ...]:
+    """Warn where most patients lack the exposure: those who have it are no sample of the cohort."""
+    if n >= n_missing:
+        return ()
+    article = "an" if word == "observed" else "a"
+    return (
+        f"only {n} of {n + n_missing} patients have {article} {word} {exposure}: they are picked "
+        "by when they were sampled and what happened to them, and stand for nobody else",
+    )
 
 
 def _word(values: ExposureValues) -> str:

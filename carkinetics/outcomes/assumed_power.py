@@ -29,6 +29,7 @@ from carkinetics.outcomes.light_tests import (
     ordinal_tests,
 )
 from carkinetics.outcomes.penalized import firth_cox_p
+from carkinetics.outcomes.scales import LOG
 from carkinetics.outcomes.survival import kaplan_meier
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def assumed_power(
     """
     keep = pairs.regressed
     x, outcome = pairs.x[keep], pairs.outcome[keep]
-    if kind not in ASSUMED_RATIO or x.size < _FEWEST or np.ptp(x) == 0 or pairs.scale == "linear":
+    if kind not in ASSUMED_RATIO or x.size < _FEWEST or np.ptp(x) == 0 or pairs.scale != LOG:
         return None
     wanted = ASSUMED_RATIO[kind] if ratio is None else ratio
     rng = np.random.default_rng([pairs.seed, 7])

@@ -17,7 +17,6 @@ from carkinetics.outcomes.binary import (
     mann_whitney,
 )
 from carkinetics.outcomes.endpoint import BINARY, CONTINUOUS, ORDINAL, SURVIVAL
-from carkinetics.outcomes.exposure_values import LINEAR
 from carkinetics.outcomes.halves import compare_halves
 from carkinetics.outcomes.hazards import cox
 from carkinetics.outcomes.ordinal import proportional_odds
@@ -25,7 +24,7 @@ from carkinetics.outcomes.pairs import Pairs
 from carkinetics.outcomes.penalized import firth_cox, firth_logistic
 from carkinetics.outcomes.permutation import DRAWN, RankTest
 from carkinetics.outcomes.regression import Regression
-from carkinetics.outcomes.scales import ratio_per_doubling
+from carkinetics.outcomes.scales import LOG, told_per, told_ratio
 from carkinetics.outcomes.separation import is_separated
 from carkinetics.outcomes.trend import (
     jonckheere_terpstra,
@@ -87,7 +86,7 @@ def _binary(pairs: Pairs) -> tuple[Estimate, ...]:
 def _shift(pairs: Pairs, ranks: RankTest, shift: Interval, n: int, n_events: int) -> Estimate:
     numbers = _limits(shift, pairs.probability)
     measure = "difference of medians (Hodges-Lehmann)"
-    if pairs.scale != LINEAR:
+    if pairs.scale == LOG:
         measure = "ratio of medians (Hodges-Lehmann)"
         for name in ("estimate", "lower", "upper"):
             numbers[name] = float(np.exp(numbers[name]))
@@ -148,11 +147,10 @@ _BY_KIND: dict[str, Callable[[Pairs], tuple[Estimate, ...]]] = {
 def _ratio(
     pairs: Pairs, fitted: Regression, method: str, measure: str, interval: str, note: str = ""
 ) -> Estimate:
-    """Tell a regression coefficient as a ratio per doubling."""
+    """Tell a regression coefficient as a ratio, per doubling where the exposure has a logarithm."""
     numbers = np.array([fitted.coefficients[0], fitted.lower[0], fitted.upper[0]])
     with np.errstate(over="ignore"):
-        linear = pairs.scale == LINEAR
-        estimate, lower, upper = np.exp(numbers) if linear else ratio_per_doubling(numbers)
+        estimate, lower, upper = told_ratio(pairs.scale, numbers)
     missing = bool(fitted.reason)
     if pairs.adjusted:
         method = f"{method}, adjusted"
@@ -160,7 +158,7 @@ def _ratio(
     return Estimate(
         mode=pairs.mode,
         method=method,
-        measure=f"{measure} {'from probability 0 to 1' if linear else 'per doubling'}",
+        measure=f"{measure} {told_per(pairs.scale)}",
         estimate=float(estimate),
         lower=float(lower),
         upper=float(upper),

@@ -13,16 +13,15 @@ from carkinetics.errors import DataError, Fault
 from carkinetics.noncompartmental import find_observed, observed_quantities
 from carkinetics.outcomes.association import OBSERVED_VALUE, POSTERIOR_MEAN
 from carkinetics.outcomes.observed_level import ON_A_DAY, observed_level
+from carkinetics.outcomes.scales import CHANCE, LOG, SLOPE
 
 if TYPE_CHECKING:
     from carkinetics.cohort import Cohort
 
-LOG, LINEAR = "log", "linear"
-
 # Read off the last samples; a curve has no such thing.
 OBSERVED_ONLY = ("clast", "tlast", "mean_level")
-# Chances, or yes and no: they have no doubling.
-_LINEAR = ("detectable_", "quantifiable_")
+# Chances, or yes and no, have no doubling; a slope may be 0 or negative and has no logarithm.
+_SCALES = {"detectable_": CHANCE, "quantifiable_": CHANCE, "slope_": SLOPE}
 
 _AREA = re.compile(r"auc_(\d+)_(\d+)")
 
@@ -37,10 +36,10 @@ class ExposureValues:
         Where the values come from (see `carkinetics.outcomes.association.MODES`).
     table : DataFrame
         Index patient. ``value``, ``lower``, ``upper`` [unit]; ``x``, what regressions use: ln
-        exposure, or the value itself on a linear scale; ``rank``, what rank tests use, minus
+        exposure, or the value itself on the other scales; ``rank``, what rank tests use, minus
         infinity below the limit; ``below_lloq``; ``reason`` where ``rank`` is missing.
     scale : str
-        ``"log"`` or ``"linear"``.
+        ``"log"``, ``"chance"`` or ``"slope"``; see `carkinetics.outcomes.scales`.
     unit : str
         Unit of the values.
     tmax : Series
@@ -109,8 +108,8 @@ def observed_values(cohort: Cohort, exposure: str, assay: str, cell_type: str) -
     x = logs.mask(below, np.log(bound))
     rank = logs.mask(below, -np.inf)
     no_log = value.notna() & (value <= 0) & ~below
-    linear = exposure.startswith(_LINEAR)
-    if linear:  # yes and no
+    scale = scale_of(exposure)
+    if scale != LOG:
         x, rank, no_log = value, value, pd.Series(False, index=value.index)
     reason = reason.astype(str).mask(no_log, "not above 0").where(rank.isna(), "")
     table = pd.DataFrame(
@@ -126,9 +125,13 @@ def observed_values(cohort: Cohort, exposure: str, assay: str, cell_type: str) -
     )
     tmax = found["observed_tmax"].astype(float)
     unit = _unit_of(exposure, str(found["unit"].iloc[0]))
-    scale = LINEAR if linear else LOG
     notes = _observed_notes(exposure, assay, below)
     return ExposureValues(OBSERVED_VALUE, table, scale, unit, tmax, notes)
+
+
+def scale_of(exposure: str) -> str:
+    """Give the scale on which regressions use an exposure."""
+    return next((s for start, s in _SCALES.items() if exposure.startswith(start)), LOG)
 
 
 def _bound(exposure: str, limit: pd.Series) -> pd.Series:
@@ -179,8 +182,8 @@ def posterior_values(
     Returns
     -------
     ExposureValues
-        ``value`` is the exponential of the mean log: the geometric mean of the draws. A
-        probability of detection stays on its own scale. Draws that are zero or not finite have
+        ``value`` is the exponential of the mean log: the geometric mean of the draws. Chances of
+        detection and slopes stay on their own scale. Draws that are zero or not finite have
         no log: a patient for whom they are at least half is left out of regressions (and ranks
         lowest where they are zeros), for others the mean is over the rest.
     """
@@ -189,7 +192,8 @@ def posterior_values(
     patients = pd.Index([str(p) for p in draws["patient"].values], name="patient")
     values = draws.transpose("patient", "chain", "draw").values.reshape(len(patients), -1)
     values = values.astype(float)
-    linear = name.startswith(_LINEAR)
+    scale = scale_of(name)
+    linear = scale != LOG
     usable = np.isfinite(values) if linear else np.isfinite(values) & (values > 0)
     known = usable.mean(axis=1) > 0.5
     zeros = (values == 0).mean(axis=1) >= 0.5
@@ -221,7 +225,7 @@ def posterior_values(
     return ExposureValues(
         POSTERIOR_MEAN,
         table,
-        LINEAR if linear else LOG,
+        scale,
         unit,
         _posterior_tmax(exposure, cell_type),
         notes,

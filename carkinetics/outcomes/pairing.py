@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from carkinetics.outcomes.endpoint import SURVIVAL, Endpoint
-from carkinetics.outcomes.exposure_values import LINEAR, ExposureValues
+from carkinetics.outcomes.exposure_values import ExposureValues
 from carkinetics.outcomes.pairs import Pairs
 from carkinetics.outcomes.propagated import DRAWS, Drawn
 
@@ -50,7 +50,7 @@ def draws_of(values: ExposureValues, endpoint: Endpoint, pairs: Pairs) -> Drawn:
     keep = np.unique(np.linspace(0, len(draws) - 1, min(DRAWS, len(draws))).round().astype(int))
     return Drawn(
         x=draws[keep],
-        linear=values.scale == LINEAR,
+        scale=values.scale,
         outcome=pairs.outcome[pairs.regressed],
         day=pairs.day[pairs.regressed] if pairs.day.size else pairs.day,
         probability=pairs.probability,

@@ -22,7 +22,7 @@ from carkinetics.outcomes.hazards import no_hazards, partial_likelihood, risk_se
 from carkinetics.outcomes.ordinal import proportional_odds_slope
 from carkinetics.outcomes.penalized import firth_slope
 from carkinetics.outcomes.pooling import pool
-from carkinetics.outcomes.scales import ratio_per_doubling
+from carkinetics.outcomes.scales import told_per, told_ratio
 
 Array = NDArray[np.float64]
 
@@ -38,9 +38,9 @@ class Drawn:
     Parameters
     ----------
     x : array, shape (draw, patient)
-        ln exposure, or the exposure itself on a linear scale; finite.
-    linear : bool
-        Whether `x` is on a linear scale.
+        ln exposure, or the exposure itself on another scale; finite.
+    scale : str
+        That of `x`; see `carkinetics.outcomes.scales`.
     outcome, day : array, shape (patient,)
         As in `carkinetics.outcomes.estimates.Pairs`.
     probability : float
@@ -48,7 +48,7 @@ class Drawn:
     """
 
     x: Array
-    linear: bool
+    scale: str
     outcome: Array
     day: Array
     probability: float
@@ -126,7 +126,7 @@ _REGRESSION = {SURVIVAL: _survival, BINARY: _binary, ORDINAL: _ordinal}
 
 
 def _pooled(drawn: Drawn, kind: str, method: str, measure: str, slope: Slope) -> Estimate:
-    measure = f"{measure} {'from probability 0 to 1' if drawn.linear else 'per doubling'}"
+    measure = f"{measure} {told_per(drawn.scale)}"
     n, n_events = drawn.x.shape[1], int((drawn.outcome > drawn.outcome.min()).sum())
     if kind in (SURVIVAL, BINARY):
         n_events = int(drawn.outcome.sum())
@@ -140,7 +140,7 @@ def _pooled(drawn: Drawn, kind: str, method: str, measure: str, slope: Slope) ->
     pooled = pool(found[known, 0], found[known, 1], complete_freedom=max(n_events - 1, 1))
     numbers = np.array([pooled.estimate, *pooled.interval(drawn.probability)])
     with np.errstate(over="ignore"):
-        estimate, lower, upper = np.exp(numbers) if drawn.linear else ratio_per_doubling(numbers)
+        estimate, lower, upper = told_ratio(drawn.scale, numbers)
     lost = int((~known).sum())
     note = "a sensitivity analysis: weakened by what the kinetics leave open, conservative"
     note += f"; {lost} of {known.size} draws without a finite estimate left out" if lost else ""

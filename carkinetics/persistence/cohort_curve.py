@@ -43,6 +43,8 @@ class CohortPersistence:
         Of the cohort and the samples.
     synthetic : bool
         Whether the patients are invented.
+    detectable : str
+        What counts as detectable, in words.
     """
 
     intervals: pd.DataFrame
@@ -54,6 +56,7 @@ class CohortPersistence:
     assay: str
     cell_type: str
     synthetic: bool
+    detectable: str = ""
 
     def table(self, days: tuple[float, ...] = DAYS, probability: float = 0.95) -> pd.DataFrame:
         """Give the share lost by some days, each way of counting.
@@ -105,6 +108,7 @@ class CohortPersistence:
         return [
             f"Persistence of {self.cell_type} cells by {self.assay} in {len(self.intervals)} "
             f"patients of {self.name}{mark}",
+            f"detectable: {self.detectable}",
             "; ".join(f"{end}: {count}" for end, count in ends.items()),
             f"median day of loss, end of sampling censored: Turnbull {median}; Weibull {fitted}",
         ]
@@ -130,6 +134,7 @@ def cohort_persistence(
     cell_type: str = "total",
     *,
     confirm: int = 2,
+    detectable: str = "lod",
     probability: float = 0.95,
 ) -> CohortPersistence:
     """Estimate how long cells last in a cohort, from samples that bound the day of loss.
@@ -139,9 +144,14 @@ def cohort_persistence(
     cohort : Cohort
         Levels and patients.
     assay, cell_type : str
-        Which samples; quantifiable is detectable.
+        Which samples.
     confirm : int
-        Samples below the limit in a row that confirm a loss; fewer do at the end of sampling.
+        Samples without detectable cells in a row that confirm a loss; fewer do at the end of
+        sampling.
+    detectable : {"lod", "lloq"}
+        Cells seen below the limit of quantification are detectable, where the cohort tells
+        detection from quantification (columns ``lod`` or ``detected``); or only quantifiable
+        samples are. The result says in words which it was.
     probability : float
         Of the exact intervals of shares.
 
@@ -156,7 +166,7 @@ def cohort_persistence(
     Kaplan-Meier curves of the last detectable or of the first undetectable day are biased by
     the gaps between visits; neither is given.
     """
-    found = loss_intervals(cohort, assay, cell_type, confirm)
+    found = loss_intervals(cohort, assay, cell_type, confirm, detectable)
     left, right = found["left"].to_numpy(float), found["right"].to_numpy(float)
     lost = np.isfinite(right)
     return CohortPersistence(
@@ -164,12 +174,24 @@ def cohort_persistence(
         turnbull=turnbull(left, right, np.where(lost, LOST, "")),
         weibull=weibull_intervals(left, right),
         competing=_competing(found),
-        detection=detection_table(cohort, assay, cell_type, probability),
+        detection=detection_table(cohort, assay, cell_type, probability, detectable),
         name=cohort.name,
         assay=assay,
         cell_type=cell_type,
         synthetic=cohort.synthetic,
+        detectable=_in_words(cohort, assay, cell_type, detectable),
     )
+
+
+def _in_words(cohort: Cohort, assay: str, cell_type: str, detectable: str) -> str:
+    """Say what counted as detectable, and how many samples below the LLOQ that took in."""
+    rows = cohort.samples(assay, cell_type)
+    if "detected" not in rows:
+        return "quantifiable (the cohort does not tell detection from quantification)"
+    seen = int((rows["detected"] & rows["below_lloq"]).sum())
+    if detectable == "lloq":
+        return f"quantifiable ({seen} samples in which cells were seen below the LLOQ do not count)"
+    return f"cells seen, quantifiable or not ({seen} samples below the LLOQ count)"
 
 
 def _competing(found: pd.DataFrame) -> Npmle:

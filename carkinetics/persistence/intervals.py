@@ -9,7 +9,8 @@ import pandas as pd
 
 from carkinetics.errors import DataError, Fault
 from carkinetics.noncompartmental import Profile, profiles
-from carkinetics.trial.roles import role_of
+from carkinetics.noncompartmental.select import new_cells
+from carkinetics.trial.detection import detectable_in
 
 if TYPE_CHECKING:
     from carkinetics.cohort import Cohort
@@ -21,7 +22,11 @@ _COLUMNS = ["patient", "left", "right", "last_sample", "end", "end_day", "note"]
 
 
 def loss_intervals(
-    cohort: Cohort, assay: str = "flow", cell_type: str = "total", confirm: int = 2
+    cohort: Cohort,
+    assay: str = "flow",
+    cell_type: str = "total",
+    confirm: int = 2,
+    detectable: str = "lod",
 ) -> pd.DataFrame:
     """Bound the day on which each patient's cells were lost.
 
@@ -30,20 +35,24 @@ def loss_intervals(
     cohort : Cohort
         Levels and patients.
     assay, cell_type : str
-        Which samples; quantifiable is detectable.
+        Which samples.
     confirm : int
-        Samples below the limit in a row that confirm the loss; fewer do at the end of sampling.
+        Samples without detectable cells in a row that confirm the loss; fewer do at the end of
+        sampling.
+    detectable : {"lod", "lloq"}
+        Cells seen below the limit of quantification are detectable, where the cohort tells
+        detection from quantification; or only quantifiable samples are.
 
     Returns
     -------
     DataFrame
-        One row per patient with a sample: ``left``, last day with a quantifiable sample (0 where
-        there is none) [day]; ``right``, first confirmed day below the limit, infinite where there
-        is none; the loss lies in (left, right]. ``last_sample`` [day]. ``end``: ``"lost"``, or
-        where it is not, what ended sampling: ``"progression"``, ``"death"``, ``"transplant"``,
-        ``"new therapy"`` (the first of them, at most 31 days after the last sample), else
-        ``"sampling ended"``; ``end_day`` [day]. ``note``. Samples after a transplant or a new
-        therapy are left out, as they no longer speak of the same cells.
+        One row per patient with a sample: ``left``, last day with a detectable sample (0 where
+        there is none) [day]; ``right``, the next sampled day, infinite where there is none; the
+        loss lies in (left, right]. ``last_sample`` [day]. ``end``: ``"lost"``, or where it is not,
+        what ended sampling: ``"progression"``, ``"death"``, ``"transplant"``, ``"new therapy"``
+        (the first of them, at most 31 days after the last sample), else ``"sampling ended"``;
+        ``end_day`` [day]. ``note``. Samples after a transplant or a new therapy are left out, as
+        they no longer speak of the same cells.
     """
     stops = _events(cohort)
     rows = []
@@ -53,27 +62,31 @@ def loss_intervals(
         kept = profile.day <= after
         if not kept.any():
             continue
-        rows.append(_row(profile, kept, events, confirm))
+        rows.append(_row(profile, kept, events, confirm, detectable_in(profile, detectable)))
     if not rows:
         raise DataError(Fault(f"{cohort.name}: {assay}, {cell_type}", "there are no samples"))
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
 def _row(
-    profile: Profile, kept: np.ndarray, events: dict[str, float], confirm: int
+    profile: Profile,
+    kept: np.ndarray,
+    events: dict[str, float],
+    confirm: int,
+    detectable: np.ndarray,
 ) -> dict[str, object]:
-    day, seen = profile.day[kept], profile.quantified[kept]
+    day, seen = profile.day[kept], detectable[kept]
     last = float(day[-1])
     notes = []
     left = float(day[seen][-1]) if seen.any() else 0.0
     later = day[day > left] if seen.any() else day
     if not seen.any():
-        notes.append("never quantifiable")
+        notes.append("never detectable")
     right = float(later[0]) if later.size else np.inf
     if later.size and later.size < confirm:
-        notes.append("the only sample below the limit is the last one")
+        notes.append("the only sample without detectable cells is the last one")
     if _confirmed_before(seen, confirm):
-        notes.append("quantifiable again after a confirmed loss")
+        notes.append("detectable again after a confirmed loss")
     end, end_day = (LOST, right) if np.isfinite(right) else _end(last, events)
     return {
         "patient": profile.patient,
@@ -87,7 +100,7 @@ def _row(
 
 
 def _confirmed_before(seen: np.ndarray, confirm: int) -> bool:
-    """Tell whether enough samples in a row were below the limit between quantifiable ones."""
+    """Tell whether enough samples in a row lay without cells between detectable ones."""
     at = np.flatnonzero(seen)
     return bool(at.size > 1 and (np.diff(at) > confirm).any())
 
@@ -111,10 +124,8 @@ def _events(cohort: Cohort) -> dict[str, dict[str, float]]:
     ):
         if day in people and event in people:
             kinds[name] = people[day].where(people[event].eq(True))
-    for name, role in (("transplant", "transplant_day"), ("new therapy", "new_therapy_day")):
-        days = role_of(cohort, role)
-        if days is not None:
-            kinds[name] = days
+    for name, days in new_cells(people).items():
+        kinds[name] = pd.Series(days, index=people.index)
     found: dict[str, dict[str, float]] = {}
     for name, days in kinds.items():
         for patient, value in days.dropna().astype(float).items():

@@ -10,6 +10,8 @@ from matplotlib.lines import Line2D
 
 from carkinetics.errors import DataError, Fault
 from carkinetics.outcomes.association import MODES, OBSERVED_VALUE, POSTERIOR_MEAN
+from carkinetics.outcomes.exposure_values import scale_of
+from carkinetics.outcomes.scales import LOG
 from carkinetics.outcomes.survival import kaplan_meier
 from carkinetics.plotting.style import (
     COLORS,
@@ -169,13 +171,13 @@ def _draw_patients(
 
 
 def _label_exposure(axes: Axes, association: Association, table: pd.DataFrame) -> None:
-    """Make the exposure axis logarithmic, except for probabilities and values of zero."""
+    """Make the exposure axis logarithmic, except for chances, slopes and values of zero."""
     unit = area_unit(association.unit)
     label = f"{association.exposure_label}, {association.cell_type}"
     label = f"{label} [{unit}]" if unit else f"{label} (probability)"
     columns = ["posterior_mean", "posterior_lower", "posterior_upper", "observed"]
     numbers = table[columns].to_numpy(float)
-    if not unit or np.nanmin(numbers) <= 0:
+    if scale_of(association.exposure) != LOG or np.nanmin(numbers) <= 0:
         axes.set_ylabel(label)
         return
     log_levels(axes, label, lowest=_lowest(table))

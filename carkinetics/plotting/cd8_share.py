@@ -86,7 +86,8 @@ def plot_cd8_share(
     quantiles = daily.quantile([0.25, 0.5, 0.75]).unstack().loc[enough]
     axes.fill_between(enough, quantiles[0.25], quantiles[0.75], color=COLORS["CD8"], alpha=0.2,
                       linewidth=0)  # fmt: skip
-    axes.plot(enough, quantiles[0.5], "-o", color=COLORS["CD8"], markersize=4, linewidth=1.8)
+    axes.plot(enough, quantiles[0.5], "-o", color=COLORS["CD8"], markersize=4, linewidth=1.8,
+              clip_on=False)  # fmt: skip
     if fit is not None and "CD8" in fit.cell_types:
         _draw_typical(axes, fit, until, probability)
     day_axis(axes, until, 0.8 * width)

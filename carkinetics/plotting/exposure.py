@@ -25,6 +25,7 @@ from carkinetics.plotting.style import (
     shown_from,
     stamp,
 )
+from carkinetics.quantities import find_quantity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 _NARROWEST = 1.5  # inches of a panel
 _POPULATION = ("typical patient", "new patient")
+_SEEN = {"qpcr": " as qPCR sees it"}
 _GAP = 0.6  # rows between patients and population
 
 
@@ -201,11 +203,12 @@ def _label_rows(axes: Axes, rows: dict[str, float], n_patients: int, first: bool
 def _label_axis(axes: Axes, table: pd.DataFrame, name: str, width: float) -> None:
     label, unit = str(table["label"].iloc[0]), area_unit(str(table["unit"].iloc[0]))
     axes.set_title(fold(label, width), fontsize=9)
-    what = f"[{unit}]" if unit else "probability"
+    what = f"[{unit}]" if unit else find_quantity(name).kind  # a share, or a probability
     axes.set_xlabel(fold(what, width), fontsize=8)
     axes.tick_params(axis="x", labelsize=8)
     if table["estimate"].isna().all():
-        text = fold("missing: no limit of quantification", width - 0.3)
+        why = table["note"].mode()
+        text = fold(f"missing: {why.iloc[0]}" if len(why) else "missing", width - 0.3)
         axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", fontsize=8)
         axes.set_xticks([])
         return
@@ -217,7 +220,7 @@ def _label_axis(axes: Axes, table: pd.DataFrame, name: str, width: float) -> Non
         elif name == "persistence" or high <= low:
             low = 0.0
         margin = 0.08 * (high - low) or 1.0
-        axes.set_xlim(low - (margin if low > 0 or not unit else 0), high + margin)
+        axes.set_xlim(low - (margin if low != 0 or not unit else 0), high + margin)
         axes.locator_params(axis="x", nbins=max(int(width / 0.38), 2))
         return
     axes.set_xscale("log")
@@ -262,16 +265,18 @@ def _notes(
 ) -> list[str]:
     notes = [
         f"Posterior medians with {100 * probability:g} % equal-tailed intervals, of the latent "
-        "level (no assay error)."
+        f"level (no assay error){_SEEN.get(exposure.assay, '')}."
     ]
     if any(_is_cut(table[table["quantity"] == name]) for name in names):
         notes.append(CUT)
     if any(name.startswith("detectable_") for name in names):
         notes.append("Detectable: posterior probability, which has no interval.")
-    if "persistence" in names:
+    if any(name.startswith("quantifiable_") for name in names):
+        notes.append("Quantifiable: posterior probability, of a sample with assay error.")
+    if "persistence" in names and np.isfinite(exposure.limit):
         text = (
-            f"Persistence: last day above {exposure.limit:.3g}, censored at the horizon, day "
-            f"{exposure.horizon:g}"
+            f"Persistence: last day above {exposure.limit:.3g} {area_unit(exposure.unit)}, "
+            f"censored at the horizon, day {exposure.horizon:g}"
         )
         if exposure.censored is not None:
             share = exposure.censored.sel(cell_type=cells[-1])

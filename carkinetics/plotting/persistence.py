@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _CURVE, _FITTED = "#222222", "#0072B2"
 _FILLS = {LOST: "#D55E00"}
 _OTHERS = ("#56B4E9", "#009E73", "#CC79A7", "#E69F00")
+_ASSAYS = {"flow": "flow cytometry", "qpcr": "qPCR"}
 _HATCHES = ("", "///", "...", "xxx", "\\\\\\")
 _SIDE_BY_SIDE = 5.5  # inches
 
@@ -124,9 +125,11 @@ def _notes(persistence: CohortPersistence, probability: float) -> list[str]:
     lost = int((persistence.intervals["end"] == LOST).sum())
     return [
         f"Median loss: Turnbull {median}; Weibull {fitted}. {lost} losses in "
-        f"{len(persistence.intervals)} patients, {persistence.assay}, {persistence.cell_type}.",
-        "A loss lies between the last quantifiable sample and the next one below its limit. "
-        "At risk: patients last seen with quantifiable cells on that day or later.",
+        f"{len(persistence.intervals)} patients, {_ASSAYS[persistence.assay]}, "
+        f"{persistence.cell_type}.",
+        "A loss lies between the last sample with detectable cells and the next one. Detectable: "
+        f"{persistence.detectable}. At risk: patients last seen with detectable cells on that day "
+        "or later.",
         "Censoring holds where the end of sampling says nothing of the cells; progression, "
         "transplant and death usually do, so that both ways are shown.",
     ]

@@ -12,6 +12,7 @@ from matplotlib.patches import Patch
 
 from carkinetics.errors import DataError, Fault
 from carkinetics.noncompartmental import profiles
+from carkinetics.noncompartmental.select import OTHER_THERAPY
 from carkinetics.plotting.style import Picture, day_axis, fold, new_figure, picture, stamp
 from carkinetics.trial import arms, role_of
 
@@ -32,7 +33,6 @@ _MARKS = {
     "therapy": ("P", "#0072B2", 6.0, "other therapy"),
     "death": ("X", "#000000", 6.0, "death"),
 }
-_OTHER_THERAPY = ("alternative_therapy", "new_therapy")
 
 
 @picture
@@ -103,7 +103,7 @@ def _sorted(cohort: Cohort) -> pd.DataFrame:
     if therapy is not None:
         columns["therapy"] = therapy.astype(float)
     elif end is not None and "pfs_day" in table.columns:
-        columns["therapy"] = table["pfs_day"].astype(float).where(end.isin(_OTHER_THERAPY))
+        columns["therapy"] = table["pfs_day"].astype(float).where(end.isin(OTHER_THERAPY))
     if "iec_hs_day" in table.columns:
         columns["toxicity"] = table["iec_hs_day"].astype(float)
     found = pd.DataFrame(columns, index=table.index).dropna(subset=["os_day"])

@@ -6,6 +6,7 @@ Codes are those of the CDISC terminology where it has one; others are the sponso
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
 import numpy as np
@@ -25,8 +26,9 @@ def pp_table(tidy: pd.DataFrame, study: str, synthetic: bool) -> pd.DataFrame:
     ----------
     tidy : DataFrame
         Columns ``patient``, ``cell_type``, ``quantity``, ``value``, ``unit``, ``reason``,
-        ``below`` (limit a value is known to lie under), ``category``; optionally ``lower`` and
-        ``upper``, ``label`` and ``code``.
+        ``below`` (limit a missing value is known to lie under), ``category``; optionally ``above``
+        (day a value is known to reach at least), ``lower`` and ``upper``, and ``note`` on values
+        that are there.
     study : str
         ``STUDYID``.
     synthetic : bool
@@ -36,7 +38,8 @@ def pp_table(tidy: pd.DataFrame, study: str, synthetic: bool) -> pd.DataFrame:
     -------
     DataFrame
         ``PPSTRESN`` is empty, ``PPSTAT`` is NOT DONE and ``PPREASND`` says why where a number is
-        missing; a value known to lie under a limit stands as text, such as ``<0.5``.
+        missing; a value known only to lie under a limit, or beyond a horizon, stands as text, such
+        as ``<0.5`` and ``>=365``. ``PPNOTE`` is the sponsor's: flags, censoring, extrapolation.
     """
     about = [_about(row) for row in tidy.itertuples()]
     text = [_text(row) for row in tidy.itertuples()]
@@ -55,7 +58,7 @@ def pp_table(tidy: pd.DataFrame, study: str, synthetic: bool) -> pd.DataFrame:
             "PPORRES": text,
             "PPORRESU": tidy["unit"].to_numpy(),
             "PPSTRESC": text,
-            "PPSTRESN": tidy["value"].to_numpy(),
+            "PPSTRESN": tidy["value"].mask(_above(tidy).notna()).to_numpy(),
             "PPSTRESU": tidy["unit"].to_numpy(),
             "PPSTAT": np.where(missing, "NOT DONE", ""),
             "PPREASND": np.where(missing, tidy["reason"], ""),
@@ -66,23 +69,32 @@ def pp_table(tidy: pd.DataFrame, study: str, synthetic: bool) -> pd.DataFrame:
     )
     if "lower" in tidy:
         table = table.assign(PPLO=tidy["lower"].to_numpy(), PPHI=tidy["upper"].to_numpy())
+    if "note" in tidy:
+        table = table.assign(PPNOTE=tidy["note"].to_numpy())
     return table.assign(SYNTHETIC="Y") if synthetic else table
 
 
 def adpp_table(tidy: pd.DataFrame, study: str, synthetic: bool) -> pd.DataFrame:
-    """Arrange quantities in the manner of ADaM ADPP; arguments as for `pp_table`."""
+    """Arrange quantities in the manner of ADaM ADPP; arguments as for `pp_table`.
+
+    ``PARAM`` names quantity, cell type and unit, and has a ``PARAMCD`` of its own, as ADaM asks:
+    several windows share one ``PPTESTCD``.
+    """
     about = [_about(row) for row in tidy.itertuples()]
     units = tidy["unit"].to_numpy()
     cells = tidy["cell_type"].to_numpy()
+    params = [
+        f"{label}, {cell} ({unit})" if unit else f"{label}, {cell}"
+        for (_, label, _, _), cell, unit in zip(about, cells, units, strict=True)
+    ]
+    codes = [code for code, _, _, _ in about]
     table = pd.DataFrame(
         {
             "STUDYID": study,
             "USUBJID": tidy["patient"].to_numpy(),
-            "PARAMCD": [code for code, _, _, _ in about],
-            "PARAM": [
-                f"{label} ({unit})" if unit else label
-                for (_, label, _, _), unit in zip(about, units, strict=True)
-            ],
+            "PARAMCD": _param_codes(codes, cells, params),
+            "PARAM": params,
+            "PPTESTCD": codes,
             "PARCAT1": tidy["category"].to_numpy(),
             "PARCAT2": cells,
             "AVAL": tidy["value"].to_numpy(),
@@ -97,7 +109,34 @@ def adpp_table(tidy: pd.DataFrame, study: str, synthetic: bool) -> pd.DataFrame:
     )
     if "lower" in tidy:
         table = table.assign(AVALLO=tidy["lower"].to_numpy(), AVALHI=tidy["upper"].to_numpy())
+    if "note" in tidy:
+        table = table.assign(NOTE=tidy["note"].to_numpy())
     return table.assign(SYNTHETIC="Y") if synthetic else table
+
+
+_LONGEST = 8  # letters of a PARAMCD
+
+
+def _param_codes(codes: Sequence[str], cells: Sequence[str], params: Sequence[str]) -> list[str]:
+    """Make one code of at most 8 letters for each PARAM: CMAXT, CMAX4, CMAX8; AUCINTT, AUCINTBT."""
+    found: dict[str, str] = {}
+    for code, cell, param in zip(codes, cells, params, strict=True):
+        if param in found:
+            continue
+        end = cell[-1].upper() if cell != "total" else "T"
+        wanted, number = f"{code[: _LONGEST - 1]}{end}", 1
+        while wanted in found.values():
+            letters = _letters(number)
+            wanted = f"{code[: _LONGEST - 1 - len(letters)]}{letters}{end}"
+            number += 1
+        found[param] = wanted
+    return [found[param] for param in params]
+
+
+def _letters(number: int) -> str:
+    """Count in letters, from B for the second of its kind; figures would look like days."""
+    high, low = divmod(number, 26)
+    return (_letters(high - 1) if high else "") + chr(ord("A") + low)
 
 
 def _about(row: object) -> tuple[str, str, str, tuple[str, str]]:
@@ -119,9 +158,16 @@ def _interval(name: str) -> tuple[str, str]:
 
 def _text(row: object) -> str:
     value, below = row.value, row.below  # type: ignore[attr-defined]
+    above = getattr(row, "above", np.nan)
+    if not np.isnan(above):
+        return f">={above:g}"
     if not np.isnan(value):
         return f"{value:.10g}"
     return "" if np.isnan(below) else f"<{below:g}"
+
+
+def _above(tidy: pd.DataFrame) -> pd.Series:
+    return tidy["above"] if "above" in tidy else pd.Series(np.nan, index=tidy.index)
 
 
 def table_html(table: pd.DataFrame, heading: str) -> str:
@@ -134,7 +180,18 @@ def table_html(table: pd.DataFrame, heading: str) -> str:
 def table_latex(table: pd.DataFrame, heading: str) -> str:
     """Write a table as LaTeX with a caption; special characters are escaped."""
     shown = table.map(_latex_escaped).rename(columns=_latex_escaped)
-    return str(shown.to_latex(index=False, escape=False, caption=_latex_escaped(heading)))
+    sides = "".join("r" if _is_number(table[name]) else "l" for name in table)
+    return str(
+        shown.to_latex(
+            index=False, escape=False, caption=_latex_escaped(heading), column_format=sides
+        )
+    )
+
+
+def _is_number(column: pd.Series) -> bool:
+    """Tell whether a column holds numbers, or numbers as text; such columns stand flush right."""
+    known = column[column.notna() & (column.astype(str) != "")]
+    return len(known) > 0 and bool(pd.to_numeric(known, errors="coerce").notna().all())
 
 
 _LATEX = {

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from carkinetics.noncompartmental.select import END_OF_PFS, NEW_CELLS
+
 if TYPE_CHECKING:
     from carkinetics.cohort import Cohort
 
@@ -17,10 +19,9 @@ ROLES: dict[str, tuple[str, ...]] = {
     "mrd": ("mrd_flow_d28", "mrd"),
     "ngs_negative": ("ngs_mrd_negative", "ngs_negative"),
     "response_day": ("response_day",),
-    "end_of_pfs": ("pfs_end_type", "pfs_reason"),
+    "end_of_pfs": END_OF_PFS,
     "death_cause": ("death_cause", "cause_of_death"),
-    "transplant_day": ("hct_day", "transplant_day"),
-    "new_therapy_day": ("new_therapy_day",),
+    **NEW_CELLS,
     "antigen_at_relapse": ("cd22_at_relapse", "antigen_at_relapse"),
     "detectable_at_relapse": ("car_detectable_at_relapse",),
     "duration": ("dor_days",),
