@@ -24,7 +24,7 @@ from scipy.integrate import solve_ivp
 from carkinetics.equations import NUMERIC
 from carkinetics.errors import SolverError, SolverOutcome
 from carkinetics.model import System
-from carkinetics.solve.codegen import known_days, log_levels_and_slopes, solvable
+from carkinetics.solve.solvable import known_days, log_levels_and_slopes, solvable
 
 TOLERANCE = 1e-9
 MAX_EVALUATIONS = 200_000
