@@ -135,11 +135,30 @@ def test_a_stiff_or_exploding_patient_runs_out_of_steps_not_of_time():
     params[:, compiled.parameters.index("contraction_half_life")] = [1e-6, 1e-4, 4.0]
     last = [name for name in compiled.parameters if "half_life" in name and "contr" not in name]
     params[:, compiled.parameters.index(last[0])] = [1e-7, 1e-5, 200.0]
-    solution = solve_visits(compiled, params, max_steps=300)
+    solution = solve_visits(compiled, params, max_steps=300, fall_back=False)
     assert_named(solution, 3)
     assert solution.outcome[0] in (SolverOutcome.TOO_MANY_STEPS, SolverOutcome.NOT_FINITE)
     assert solution.outcome[2] is SolverOutcome.SOLVED
     assert solution.steps.max() <= 300
+
+
+def test_a_stiff_patient_falls_back_to_the_implicit_solver():
+    """Half-lives of seconds beside those of weeks; the others keep their bits."""
+    model, compiled = solver(TOTAL)
+    params = prior_draws(model, 3, seed=23)
+    gain = [name for name in compiled.parameters if name == "half_life_gain"]
+    for name in ("contraction_half_life", *gain):
+        params[0, compiled.parameters.index(name)] = 1e-3
+    alone = solve_visits(compiled, params, max_steps=500, fall_back=False)
+    assert alone.outcome[0] is SolverOutcome.TOO_MANY_STEPS
+    solution = solve_visits(compiled, params, max_steps=500)
+    assert_named(solution, 3)
+    rows = len(VISITS)
+    assert (solution.log_level[rows:] == alone.log_level[rows:]).all()
+    assert (solution.jacobian[rows:] == alone.jacobian[rows:]).all()
+    if solution.outcome[0] is SolverOutcome.SOLVED:
+        patient = solve_visits(compiled, params[:1], max_steps=10**6, fall_back=False)
+        assert solution.log_level[:rows] == pytest.approx(patient.log_level, abs=1e-3)
 
 
 def ragged(n, seed):
