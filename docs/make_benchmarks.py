@@ -17,9 +17,10 @@ def table(rows: list[dict[str, Any]]) -> str:
     lines = ["| what | ours | peer | ratio | peer is | target met |", "|---|---|---|---|---|---|"]
     for row in rows:
         met = "yes" if row["met"] else "**no**"
+        target = "no target" if row["target"] is None else f"{met} ({row['target']:g})"
         lines.append(
             f"| {row['name']} | {row['ours']:g} | {row['peer']:g} | {row['ratio']:g} | "
-            f"{row['peer_name']} | {met} ({row['target']:g}) |"
+            f"{row['peer_name']} | {target} |"
         )
     return "\n".join(lines)
 

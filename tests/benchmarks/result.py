@@ -25,8 +25,8 @@ class Result:
         Both figures; lower is better.
     peer_name : str
         What the peer is.
-    target : float
-        `ours` should stay below this, or the ratio.
+    target : float or None
+        `ours` should stay below this, or the ratio; None where there is no target.
     of : {"ours", "ratio"}
         What the target is for.
     """
@@ -35,7 +35,7 @@ class Result:
     ours: float
     peer: float
     peer_name: str
-    target: float
+    target: float | None
     of: str = "ours"
 
     @property
@@ -44,6 +44,8 @@ class Result:
 
     @property
     def met(self) -> bool:
+        if self.target is None:
+            return True
         return (self.ratio if self.of == "ratio" else self.ours) < self.target
 
     def record(self) -> dict[str, Any]:
