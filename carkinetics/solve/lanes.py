@@ -42,7 +42,7 @@ Lanes, IntLanes, Mask = LanesType("double"), LanesType("int"), LanesType("bool")
 
 
 @register_model(LanesType)
-class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]
+class _LanesModel(models.PrimitiveModel):
     def __init__(self, manager: Any, of: LanesType) -> None:
         super().__init__(manager, of, _vector(of.kind))
 
@@ -68,7 +68,7 @@ def _operator(
     """Let an operator of Python take vectors of a kind, one of two perhaps a single number."""
 
     @infer_global(function)
-    class _Typing(AbstractTemplate):  # type: ignore[misc]
+    class _Typing(AbstractTemplate):
         def generic(self, args: Any, kws: Any) -> Any:
             kinds = {a.kind for a in args if isinstance(a, LanesType)}
             single = all(isinstance(a, (LanesType, types.Number, types.Boolean)) for a in args)
