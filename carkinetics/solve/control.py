@@ -31,8 +31,8 @@ class Method(NamedTuple):
     ----------
     make_work : function
         Make the arrays of the lanes.
-    refresh : function (work, with_sensitivity)
-        Compute again what depends on the start of the next step.
+    refresh : function (fresh, work, with_sensitivity)
+        Compute what depends on the start of the next step, for lanes that begin or begin anew.
     try_step : function (h, tolerance, work) -> error
         Make a step of the states; return the largest scaled local error of each lane, see
         `make_scaled_error`.

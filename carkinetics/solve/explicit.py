@@ -27,7 +27,8 @@ from carkinetics.solve.tsitouras import (
 # equations allow; states, slopes and states at the seven stages; the same of sensitivities.
 Work = namedtuple(
     "Work",
-    "p c t limit y k stage_t stage_y memo scale largest s ks s_new weights",
+    "p c t limit y k stage_t stage_y memo scale largest s ks s_new weights "
+    "fresh_k fresh_scale fresh_ks",
 )
 
 
@@ -61,13 +62,20 @@ def make_method(
             workspace(n_state), workspace(7 * n_state), workspace(7), workspace(7 * n_state),
             workspace(7 * n_memo), workspace(7 * n_state), workspace(n_state),
             workspace(n_sens), workspace(7 * n_sens), workspace(n_sens), workspace(7),
+            workspace(n_state), workspace(n_state), workspace(n_sens),
         )  # fmt: skip
 
     @inlined
-    def refresh(work, with_sensitivity):
-        right_side(0, work.t, work.y, work.p, work.c, work.k, work.memo, work.scale)
+    def refresh(fresh, work, with_sensitivity):
+        # Only where asked: compiled twice, the same formula may round in two ways.
+        right_side(0, work.t, work.y, work.p, work.c, work.fresh_k, work.memo, work.fresh_scale)
+        for i in range(n_state):
+            store(work.k, i, select(fresh, load(work.fresh_k, i), load(work.k, i)))
+            store(work.scale, i, select(fresh, load(work.fresh_scale, i), load(work.scale, i)))
         if with_sensitivity:
-            sensitivity_side(0, work.memo, work.s, work.p, work.c, work.ks)
+            sensitivity_side(0, work.memo, work.s, work.p, work.c, work.fresh_ks)
+            for i in range(n_sens):
+                store(work.ks, i, select(fresh, load(work.fresh_ks, i), load(work.ks, i)))
 
     @inlined
     def try_step(h, tolerance, work):

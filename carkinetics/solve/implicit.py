@@ -87,7 +87,7 @@ def make_method(
         )  # fmt: skip
 
     @inlined
-    def refresh(work, with_sensitivity):
+    def refresh(fresh, work, with_sensitivity):
         pass
 
     @inlined

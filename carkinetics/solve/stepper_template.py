@@ -191,7 +191,7 @@ def integrate(
     first_y, first_s = workspace(N_STATE), workspace(N_SENS)
     h, step, error, log_previous = workspace(1), workspace(1), workspace(1), workspace(1)
     last_day, next_day, tried, broken = workspace(1), workspace(1), workspace(1), workspace(1)
-    taken, due, day_at = workspace(1), workspace(1), workspace(1)
+    taken, fresh, due, day_at = workspace(1), workspace(1), workspace(1), workspace(1)
     y_at, s_at = workspace(N_STATE), workspace(N_SENS)
     out, jac = workspace(2 * N_OUT), workspace(N_OUT * N_PAR)
     cursor, last = np.zeros(LANES, np.int64), np.zeros(LANES, np.int64)
@@ -219,7 +219,7 @@ def integrate(
                 who = queue[waiting]
                 for q in range(N_PAR):
                     p[q * LANES + lane] = params[who, q]
-                taken[lane] = 1.0
+                taken[lane] = fresh[lane] = 1.0
                 patient[lane], cursor[lane], last[lane] = who, offsets[who], offsets[who + 1]
                 next_day[lane], last_day[lane] = days[cursor[lane]], days[last[lane] - 1]
                 t[lane], h[lane], log_previous[lane], switch[lane] = 0.0, FIRST_STEP, 0.0, 0
@@ -240,8 +240,8 @@ def integrate(
         if running == 0:
             break
         if stale:
-            # The other lanes get again what they have: the slope at the end of their last step.
-            refresh(work, with_sensitivity)
+            refresh(load(fresh, 0) > 0.0, work, with_sensitivity)
+            store(fresh, 0, 0.0)
             stale = False
         for i in range(N_STATE):
             store(work.largest, i, maximum(load(work.largest, i), abs(load(y, i))))
@@ -324,7 +324,7 @@ def integrate(
                         y[i * LANES + lane] = first_y[i * LANES + lane]
                     for i in range(N_SENS):
                         s[i * LANES + lane] = first_s[i * LANES + lane]
-                t[lane], stale = AFTER[switch[lane]], True
+                t[lane], fresh[lane], stale = AFTER[switch[lane]], 1.0, True
                 switch[lane] += 1
                 limit[lane] = BEFORE[switch[lane]] if switch[lane] < BEFORE.shape[0] else np.inf
                 # --- curve features: begin ---

@@ -1,7 +1,8 @@
 """All states and outputs of single patients over time, by LSODA of SciPy.
 
-Slower than the compiled solver and without derivatives, but there is nothing to compile, and it takes
-what that one does not: events on days that differ between patients, and outputs that no assay sees.
+Slower than the compiled solver and without derivatives, but there is nothing to compile, and it
+takes what that one does not: events on days that differ between patients, and outputs that no assay
+sees.
 
 References
 ----------
