@@ -189,11 +189,9 @@ def plan_fit(
     for assay in layout.assays:
         _sigma(expanded, assay)
     _check_common(expanded, common)
-    if system.stiff or system.doses or system.absent:
-        raise FitError(
-            f"model {model.name} can be simulated and drawn, not fitted: the solver with gradients "
-            "takes no stiff equations, no doses after day 0 and no absent values."
-        )
+    if system.absent:
+        listed = ", ".join(system.absent)
+        raise FitError(f"no value for {listed}; give them with model.with_values(...)")
     parameters = tuple(
         _quantified(expanded, name, layout.latent_unit, common) for name in system.parameters
     )

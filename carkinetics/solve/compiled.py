@@ -8,6 +8,7 @@ same bytes and rename them into place.
 from __future__ import annotations
 
 import atexit
+import functools
 import importlib.util
 import os
 import shutil
@@ -48,12 +49,15 @@ class CompiledSystem:
         Hash of the generated source, the identity of the solver in caches.
     solve : callable
         The compiled function; see ``stepper_template.solve``.
+    implicit : callable, optional
+        Compiles the implicit solver of the same system; None where `solve` is that already.
     """
 
     parameters: tuple[str, ...]
     cell_types: tuple[str, ...]
     source_hash: str
     solve: Callable[..., Any]
+    implicit: Callable[[], CompiledSystem] | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,7 @@ def solve_system(
     tolerance: float = DEFAULT_TOLERANCE,
     max_steps: int = MAX_STEPS,
     sensitivities: bool = False,
+    fall_back: bool = True,
 ) -> Solution:
     """Solve a system for many patients.
 
@@ -108,6 +113,9 @@ def solve_system(
         Steps allowed to a patient before the solve is called a failure.
     sensitivities : bool
         Whether to return the derivatives by the parameters.
+    fall_back : bool
+        Whether a patient who needs too many steps of the explicit solver, as stiff equations do,
+        is tried with the implicit one, which is compiled when it is first needed (some seconds).
 
     Returns
     -------
@@ -124,9 +132,19 @@ def solve_system(
     offsets = np.require(offsets, np.int64, ["C", "W"])
     days = np.require(days, np.float64, ["C", "W"])
     _check_shapes(compiled, params, offsets, days)
-    level, slope, jacobian, outcome, steps = compiled.solve(
-        params, offsets, days, float(tolerance), int(max_steps), bool(sensitivities)
-    )
+    options = float(tolerance), int(max_steps), bool(sensitivities)
+    level, slope, jacobian, outcome, steps = compiled.solve(params, offsets, days, *options)
+    again = np.flatnonzero(outcome == OUTCOMES.index(SolverOutcome.TOO_MANY_STEPS))
+    if again.size and fall_back and compiled.implicit is not None:
+        counts = np.diff(offsets)[again]
+        rows = np.concatenate([np.arange(offsets[i], offsets[i + 1]) for i in again])
+        found = compiled.implicit().solve(
+            params[again], np.append(0, np.cumsum(counts)), days[rows], *options
+        )
+        level[rows], slope[rows], outcome[again] = found[0], found[1], found[3]
+        steps[again] += found[4]
+        if sensitivities:
+            jacobian[rows] = found[2]
     return Solution(level, slope, jacobian, tuple(OUTCOMES[code] for code in outcome), steps)
 
 
@@ -153,6 +171,12 @@ def compile_system(system: System) -> CompiledSystem:
 
 
 @lru_cache(maxsize=64)
+def compile_implicit(system: System) -> CompiledSystem:
+    """Do the same for the implicit solver, whatever the system says of itself."""
+    return _compiled(system, generate(system, stiff=True), "solve")
+
+
+@lru_cache(maxsize=64)
 def compile_curves(system: System) -> CompiledSystem:
     """Do the same for the solver that gives maxima and areas too; `solve` is its solve_curves."""
     return _compiled(system, generate(system, curves=True), "solve_curves")
@@ -164,6 +188,7 @@ def _compiled(system: System, source: str, function: str) -> CompiledSystem:
         cell_types=tuple(system.cell_types),
         source_hash=source_hash(source),
         solve=getattr(_load(source), function),
+        implicit=None if system.stiff else functools.partial(compile_implicit, system),
     )
 
 

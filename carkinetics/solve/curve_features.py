@@ -24,7 +24,7 @@ Wanted = namedtuple("Wanted", "peak_until curves area_offsets area_days")
 # What comes out, one row per patient (peaks) or per day (areas).
 Features = namedtuple("Features", "log_peak peak_day peak_jacobian log_area area_jacobian")
 # Arrays of the solver and room to work in, which only the generated functions touch.
-Lanes = namedtuple("Lanes", "y y_new k s ks p c weights day repeated y_at s_at")
+Lanes = namedtuple("Lanes", "work day y_at s_at")
 # Where each lane stands.
 Progress = namedtuple("Progress", "state slope cursor last reached area area_jacobian")
 # One place inside the step of every lane, and what the curves are there: ``out`` holds levels,

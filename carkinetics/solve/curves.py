@@ -18,6 +18,8 @@ from carkinetics.solve.trajectory import right_side, solve_states
 
 # Rows solved at once: bounds memory at some hundred megabytes.
 _ROWS = 1_000_000
+# So many sets of a stiff model are solved one by one before compiling its solver pays.
+_FEW = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +74,7 @@ def latent_levels(
     days = np.broadcast_to(np.asarray(days, float), (len(parameters), np.shape(days)[-1]))
     if system.closed_form:
         solve = _closed_form(system)
-    elif system.stiff or system.doses or system.inputs:
+    elif system.inputs or (len(parameters) < _FEW and (system.stiff or system.doses)):
         solve = _one_by_one(system, tolerance)
     else:
         solve = _integrated(system, tolerance)

@@ -1,7 +1,7 @@
-"""Elementary functions in plain arithmetic, so that a loop over lanes becomes SIMD code.
+"""Elementary functions in plain arithmetic, for single numbers and for whole lanes.
 
 Numba from pip has no vector math library: a call of ``math.exp`` inside a loop falls back to one
-scalar call per lane. Range reduction and a polynomial in plain arithmetic vectorize.
+scalar call per lane. Range reduction and a polynomial in plain arithmetic work on vectors.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import njit, types
-from numba.extending import intrinsic
+from numba import njit
+
+from carkinetics.solve.lanes import bits, from_bits, select
 
 _LOG2E = 1.4426950408889634
 # ln 2 split in two parts, the first with trailing zeros, so that k * LN2_HIGH is exact.
@@ -21,32 +21,28 @@ _LN2_LOW = 1.90821492927058770002e-10
 _ROUND = 6755399441055744.0
 
 
-@intrinsic
-def _bits(typing_context: Any, x: Any) -> Any:
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.bitcast(arguments[0], ir.IntType(64))
-
-    return types.int64(types.float64), emit
+@njit(error_model="numpy")
+def minimum(x: Any, y: Any) -> Any:
+    """Return the smaller one; `y` where a number is missing."""
+    return select(x < y, x, y)
 
 
-@intrinsic
-def _from_bits(typing_context: Any, x: Any) -> Any:
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.bitcast(arguments[0], ir.DoubleType())
-
-    return types.float64(types.int64), emit
+@njit(error_model="numpy")
+def maximum(x: Any, y: Any) -> Any:
+    """Return the larger one; `y` where a number is missing."""
+    return select(x > y, x, y)
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
-def exp(x: float) -> float:
+def exp(x: Any) -> Any:
     """Return e to the power of x, relative error below 4e-16.
 
     Below -708 the result is that of -708 (about 3e-308), above 709 that of 709: a finite number
     on which a step-size controller can act.
     """
     # Written so that NaN stays NaN.
-    x = -708.0 if x < -708.0 else x
-    x = 709.0 if x > 709.0 else x
+    x = select(x < -708.0, -708.0, x)
+    x = select(x > 709.0, 709.0, x)
     shifted = x * _LOG2E + _ROUND
     k = shifted - _ROUND
     r = (x - k * _LN2_HIGH) - k * _LN2_LOW
@@ -62,14 +58,14 @@ def exp(x: float) -> float:
     p5 = 1.0 / 479001600.0 + r * (1.0 / 6227020800.0)
     p = (p0 + r2 * p1) + r4 * ((p2 + r2 * p3) + r4 * (p4 + r2 * p5))
     p = 1.0 + (r + r2 * p)
-    return p * _from_bits((_bits(shifted) + 1023) << 52)
+    return p * from_bits((bits(shifted) + 1023) << 52)
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
-def logistic(x: float) -> float:
+def logistic(x: Any) -> Any:
     """Return 1 / (1 + exp(-x)) without overflow."""
     e = exp(-abs(x))
-    return (1.0 if x >= 0.0 else e) / (1.0 + e)
+    return select(x >= 0.0, 1.0, e) / (1.0 + e)
 
 
 _MANTISSA = 0x000FFFFFFFFFFFFF
@@ -80,16 +76,16 @@ _TWO52_BITS, _TWO52 = 0x4330000000000000, 4503599627370496.0
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
-def log(x: float) -> float:
+def log(x: Any) -> Any:
     """Return the natural logarithm of x, relative error below 4e-16.
 
     Of zero it is minus infinity, of a negative number NaN.
     """
     tiny = x < 2.2250738585072014e-308
-    scaled = x * 18014398509481984.0 if tiny else x  # 2**54
-    shifted = _bits(scaled) + (_ONE - _ROOT_HALF)
-    k = _from_bits((shifted >> 52) | _TWO52_BITS) - _TWO52 - (1077.0 if tiny else 1023.0)
-    m = _from_bits((shifted & _MANTISSA) + _ROOT_HALF)
+    scaled = select(tiny, x * 18014398509481984.0, x)  # 2**54
+    shifted = bits(scaled) + (_ONE - _ROOT_HALF)
+    k = from_bits((shifted >> 52) | _TWO52_BITS) - _TWO52 - select(tiny, 1077.0, 1023.0)
+    m = from_bits((shifted & _MANTISSA) + _ROOT_HALF)
     # The method of fdlibm (Sun Microsystems, 1993): log(1 + f) in s = f / (2 + f).
     f = m - 1.0
     s = f / (2.0 + f)
@@ -103,38 +99,38 @@ def log(x: float) -> float:
     r = r * z + 6.666666666666735130e-01
     half = 0.5 * f * f
     result = k * _LN2_HIGH - ((half - (s * (half + r * z) + k * _LN2_LOW)) - f)
-    result = x if x == np.inf else result
-    result = -np.inf if x == 0.0 else result
+    result = select(x == np.inf, x, result)
+    result = select(x == 0.0, -np.inf, result)
     # Written so that NaN stays NaN.
-    return result if x >= 0.0 else np.nan
+    return select(x >= 0.0, result, np.nan)
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
-def softplus(x: float) -> float:
+def softplus(x: Any) -> Any:
     """Return log(1 + exp(x)), with all its digits where it is tiny, too."""
     e = exp(-abs(x))
     u = 1.0 + e
     # log1p: the rounding of u is undone by the ratio (Kahan).
-    small = e if u == 1.0 else log(u) * (e / (u - 1.0 if u > 1.0 else 1.0))
-    return (x if x > 0.0 else 0.0) + small
+    small = select(u == 1.0, e, log(u) * (e / select(u > 1.0, u - 1.0, 1.0)))
+    return select(x > 0.0, x, 0.0) + small
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
-def hill(x: float, k: float, n: float) -> float:
+def hill(x: Any, k: Any, n: Any) -> Any:
     """Return x^n / (k^n + x^n); 0 at x = 0 for n > 0."""
     return logistic(n * (log(x) - log(k)))
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
-def hill_slope(x: float, k: float, n: float) -> float:
+def hill_slope(x: Any, k: Any, n: Any) -> Any:
     """Return the derivative of `hill` by x: finite at x = 0 for n >= 1."""
-    x = 1e-300 if x == 0.0 else x
+    x = select(x == 0.0, 1e-300, x)
     u = n * (log(x) - log(k))
     return n * logistic(u) * logistic(-u) / x
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
-def hill_shape(x: float, k: float, n: float) -> float:
+def hill_shape(x: Any, k: Any, n: Any) -> Any:
     """Return the derivative of `hill` by n: zero at x = 0."""
-    distance = log(1e-300 if x == 0.0 else x) - log(k)
+    distance = log(select(x == 0.0, 1e-300, x)) - log(k)
     return distance * logistic(n * distance) * logistic(-n * distance)

@@ -1,4 +1,4 @@
-"""Print SymPy expressions as numba source, with shared subexpressions and hoisted constants."""
+"""Print SymPy expressions as numba source over lanes, with shared parts computed once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sympy
 from sympy.printing.pycode import PythonCodePrinter
 
 if TYPE_CHECKING:
-    from carkinetics.solve.codegen import Solvable
+    from carkinetics.solve.solvable import Solvable
 
 
 class NumbaPrinter(PythonCodePrinter):
@@ -26,7 +26,7 @@ class NumbaPrinter(PythonCodePrinter):
             product = " * ".join([factor] * abs(int(exponent)))
             return f"({product})" if exponent > 0 else f"(1.0 / ({product}))"
         if exponent == sympy.Rational(1, 2):
-            return f"np.sqrt({self._print(base)})"
+            return f"sqrt({self._print(base)})"
         return f"exp(({self._print(exponent)}) * log({self._print(base)}))"
 
     def _print_exp(self, expr: sympy.exp) -> str:
@@ -46,6 +46,37 @@ class NumbaPrinter(PythonCodePrinter):
         return f"{type(expr).__name__}({arguments})"
 
     _print_hill_slope = _print_hill_shape = _print_hill
+
+    def _print_Abs(self, expr: sympy.Abs) -> str:
+        return f"abs({self._print(expr.args[0])})"
+
+    def _print_Min(self, expr: sympy.Min) -> str:
+        first, *others = (self._print(argument) for argument in expr.args)
+        for other in others:
+            first = f"minimum({first}, {other})"
+        return first
+
+    def _print_Piecewise(self, expr: sympy.Piecewise) -> str:
+        *branches, (otherwise, _) = expr.args
+        text = self._print(otherwise)
+        for value, condition in reversed(branches):
+            text = f"select({self._print(condition)}, {self._print(value)}, {text})"
+        return text
+
+    def _print_Relational(self, expr: sympy.core.relational.Relational) -> str:
+        return f"({self._print(expr.lhs)} {expr.rel_op} {self._print(expr.rhs)})"
+
+    def _print_And(self, expr: sympy.And) -> str:
+        return f"({' & '.join(self._print(argument) for argument in expr.args)})"
+
+    def _print_Or(self, expr: sympy.Or) -> str:
+        return f"({' | '.join(self._print(argument) for argument in expr.args)})"
+
+    def _print_Not(self, expr: sympy.Not) -> str:
+        return f"(~{self._print(expr.args[0])})"
+
+    def _print_ITE(self, expr: sympy.logic.boolalg.ITE) -> str:
+        return self._print(expr.to_nnf())
 
     def _print_Integer(self, expr: sympy.Integer) -> str:
         return f"{int(expr)}.0"
@@ -71,9 +102,16 @@ class Printer:
         The system in solver coordinates.
     sensitivities : sequence of Symbol
         One symbol per sensitivity that is integrated.
+    increments : sequence of Symbol
+        One symbol per state, for what an implicit method adds to it at a stage.
     """
 
-    def __init__(self, equations: Solvable, sensitivities: Sequence[sympy.Symbol]) -> None:
+    def __init__(
+        self,
+        equations: Solvable,
+        sensitivities: Sequence[sympy.Symbol],
+        increments: Sequence[sympy.Symbol] = (),
+    ) -> None:
         self._equations = equations
         self._code = NumbaPrinter({"fully_qualified_modules": False})
         plain = {equations.time: sympy.Symbol("t_", real=True)}
@@ -81,133 +119,153 @@ class Printer:
             ("y", equations.states),
             ("p", equations.parameters),
             ("s", sensitivities),
+            ("v", increments),
         ):
             for i, symbol in enumerate(symbols):
                 # Generated names never come from the model, so none can be captured.
                 plain[symbol] = sympy.Symbol(f"{prefix}{i}_", real=True, **_sign(symbol))
         self._plain = plain
-        self._varying = {plain[s] for s in (equations.time, *equations.states, *sensitivities)}
+        self._later = {plain[s] for s in (*sensitivities, *increments)}
+        self._varying = {plain[s] for s in (equations.time, *equations.states)} | self._later
         self._shared: dict[sympy.Expr, sympy.Symbol] = {}
 
     def hoist(
         self, groups: Sequence[Sequence[sympy.Expr]]
     ) -> tuple[list[sympy.Expr], list[list[sympy.Expr]]]:
         """Pull out what depends on parameters only; return it and the groups rewritten."""
-        rewritten = [[self._hoisted(e.xreplace(self._plain)) for e in group] for group in groups]
+        pull = _Pulling("c", self._varying, self._shared)
+        rewritten = [[pull.out_of(e.xreplace(self._plain)) for e in group] for group in groups]
         return list(self._shared), rewritten
+
+    def remember(
+        self, expressions: Sequence[sympy.Expr], prefix: str
+    ) -> tuple[list[sympy.Expr], list[sympy.Expr]]:
+        """Pull out what depends on time and states, but on no sensitivity and no increment.
+
+        The steps of the states compute it; the steps of the sensitivities, which follow, find it.
+        Returned are these parts, and the expressions with symbols in their place: ``m0_`` and so
+        on for the prefix "m".
+        """
+        found: dict[sympy.Expr, sympy.Symbol] = {}
+        pull = _Pulling(prefix, self._later, found, self._varying - self._later)
+        rewritten = [pull.out_of(expression) for expression in expressions]
+        return list(found), rewritten
 
     def lane_function(
         self,
         name: str,
         arguments: str,
-        expressions: Sequence[sympy.Expr],
-        target: str,
+        targets: Mapping[str, Sequence[sympy.Expr]],
+        place: str = "0",
         floored: bool = False,
     ) -> str:
-        """Write a function that computes all expressions for eight lanes.
+        """Write a function that computes expressions for all lanes and stores them.
 
-        With `floored` it is an output: no logarithm of a state is read below ``LOWEST_LOG``.
+        Parameters
+        ----------
+        name, arguments : str
+            Its name, and its arguments as text.
+        targets : mapping of str to sequence of expressions
+            What is stored in which array. The key ``"dy"`` stores from the beginning of ``dy``,
+            ``"dy at stage * N"`` from that place on.
+        place : str
+            Stage whose day and states are read.
+        floored : bool
+            Whether it is an output: no logarithm of a state is read below ``LOWEST_LOG``.
         """
-        lines, results = self._body(expressions)
-        reads = self._reads(expressions, "[{i} * 8 + lane]", floored)
-        stores = [f"{target}[{i} * 8 + lane] = {r}" for i, r in enumerate(results)]
-        # A trip count known to the compiler would be unrolled before it can be vectorized.
-        body = [*reads, *lines, *stores] or ["pass"]
-        return _function(name, arguments, ["for lane in range(t.shape[0]):", *_indent(body)])
+        expressions = [e.xreplace(self._plain) for group in targets.values() for e in group]
+        lines, texts = self.values(expressions, place, floored)
+        results, stores = iter(texts), []
+        for target, group in targets.items():
+            array, _, first = target.partition(" at ")
+            first = f"{first} + " if first else ""
+            stores += [f"store({array}, {first}{i}, {next(results)})" for i in range(len(group))]
+        return function(name, arguments, [*lines, *stores])
 
-    def start_function(
+    def values(
+        self, expressions: Sequence[sympy.Expr], place: str = "0", floored: bool = False
+    ) -> tuple[list[str], list[str]]:
+        """Write the lines that expressions need, and each expression as text."""
+        names = sympy.numbered_symbols("x", real=True)
+        shared, reduced = sympy.cse(list(expressions), symbols=names, order="none")
+        lines = [f"{symbol} = {self._code.doprint(value)}" for symbol, value in shared]
+        texts = [_as_float(self._code.doprint(e)) for e in reduced]
+        return [*self._reads(expressions, place, floored), *lines], texts
+
+    def _reads(self, expressions: Iterable[sympy.Expr], place: str, floored: bool) -> list[str]:
+        """Write the loads of the symbols that the expressions use."""
+        used = sorted({str(s) for e in expressions for s in e.free_symbols})
+        first = {"y": "N_STATE", "v": "N_STATE", "m": "N_MEMO"}
+        lines = []
+        for name in used:
+            kind, index = name[0], name[1:-1]
+            if kind == "t":
+                lines.append(f"t_ = load(t, {place})")
+            elif kind in "pcsw" or place == "0":
+                lines.append(f"{name} = load({_ARRAYS[kind]}, {index})")
+            else:
+                lines.append(f"{name} = load({_ARRAYS[kind]}, {place} * {first[kind]} + {index})")
+            if floored and kind == "y" and self._equations.log_scale[int(index)]:
+                # Written so that NaN stays NaN.
+                lines.append(f"{name} = select({name} < LOWEST_LOG, LOWEST_LOG, {name})")
+        return lines
+
+
+_ARRAYS = {"y": "y", "v": "k", "p": "p", "c": "c", "s": "s", "m": "memo", "w": "second"}
+
+
+class _Pulling:
+    """Pulls parts that depend on nothing of a set of symbols out of expressions.
+
+    Parameters
+    ----------
+    prefix : str
+        First letter of the symbols that stand for the parts.
+    varying : set of Symbol
+        What a part may not contain.
+    found : dict
+        The parts so far, and their symbols; grows.
+    needed : set of Symbol, optional
+        A part is only worth a symbol if it contains one of these.
+    """
+
+    def __init__(
         self,
-        name: str,
-        arguments: str,
-        expressions: Sequence[sympy.Expr],
-        targets: tuple[str, str],
-    ) -> str:
-        """Write a function of the parameters of one lane.
+        prefix: str,
+        varying: set[sympy.Symbol],
+        found: dict[sympy.Expr, sympy.Symbol],
+        needed: set[sympy.Symbol] | None = None,
+    ) -> None:
+        self._prefix, self._varying, self._found, self._needed = prefix, varying, found, needed
 
-        The first results, one per state, go to the first target, the others to the second; with
-        an empty second target all go to the first.
-        """
-        plain = [e.xreplace(self._plain) for e in expressions]
-        lines, results = self._body(plain)
-        first = len(self._equations.states) if targets[1] else len(results)
-        stores = [f"{targets[0]}[{i} * 8 + lane] = {r}" for i, r in enumerate(results[:first])]
-        stores += [f"{targets[1]}[{i} * 8 + lane] = {r}" for i, r in enumerate(results[first:])]
-        return _function(name, arguments, [*self._reads(plain, None), *lines, *stores])
-
-    def point_function(
-        self, name: str, arguments: str, targets: Mapping[str, Sequence[sympy.Expr]]
-    ) -> str:
-        """Write a function for one lane at one time; states come without a lane index."""
-        expressions = [e for group in targets.values() for e in group]
-        lines, results = self._body(expressions)
-        names = [f"{target}[{i}]" for target, group in targets.items() for i in range(len(group))]
-        stores = [f"{n} = {r}" for n, r in zip(names, results, strict=True)]
-        return _function(
-            name, arguments, [*self._reads(expressions, "[{i}]", floored=True), *lines, *stores]
-        )
-
-    def jacobian_function(self, expressions: Sequence[sympy.Expr], n_par: int) -> str:
-        """Write the derivatives of the log levels by the parameters."""
-        lines, results = self._body(expressions)
-        stores = [f"jacobian[{k // n_par}, {k % n_par}] = {r}" for k, r in enumerate(results)]
-        body = [*self._reads(expressions, "[{i}]", floored=True), *lines, *stores]
-        return _function("output_sensitivity", "t, y, s, p, c, lane, jacobian", body)
-
-    def _hoisted(self, expression: sympy.Expr) -> sympy.Expr:
-        """Replace the largest parts without time, state or sensitivity by shared symbols."""
+    def out_of(self, expression: sympy.Expr) -> sympy.Expr:
+        """Replace the largest such parts of an expression by symbols."""
         if not expression.free_symbols & self._varying:
             return self._share(expression)
         if isinstance(expression, sympy.Symbol):
             return expression
         if isinstance(expression, (sympy.Add, sympy.Mul)):
             fixed = [a for a in expression.args if not a.free_symbols & self._varying]
-            moving = [self._hoisted(a) for a in expression.args if a.free_symbols & self._varying]
+            moving = [self.out_of(a) for a in expression.args if a.free_symbols & self._varying]
             if fixed:
                 moving.append(self._share(expression.func(*fixed)))
             return expression.func(*moving)
         if isinstance(expression, sympy.Piecewise):
             # Only values are shared: a branch is a pair, and a condition is no number.
-            branches = [(self._hoisted(value), condition) for value, condition in expression.args]
+            branches = [(self.out_of(value), condition) for value, condition in expression.args]
             return sympy.Piecewise(*branches)
-        return expression.func(*(self._hoisted(a) for a in expression.args))
+        return expression.func(*(self.out_of(a) for a in expression.args))
 
     def _share(self, expression: sympy.Expr) -> sympy.Expr:
-        if expression.is_number or not expression.free_symbols:
+        symbols = expression.free_symbols
+        if expression.is_number or not symbols:
             return expression
-        if expression not in self._shared:
-            symbol = sympy.Symbol(f"c{len(self._shared)}_", real=True)
-            self._shared[expression] = symbol
-        return self._shared[expression]
-
-    def _body(self, expressions: Sequence[sympy.Expr]) -> tuple[list[str], list[str]]:
-        names = sympy.numbered_symbols("x", real=True)
-        shared, reduced = sympy.cse(list(expressions), symbols=names, order="none")
-        lines = [f"{symbol} = {self._code.doprint(value)}" for symbol, value in shared]
-        return lines, [_as_float(self._code.doprint(e)) for e in reduced]
-
-    def _reads(
-        self,
-        expressions: Iterable[sympy.Expr],
-        state_index: str | None,
-        floored: bool = False,
-    ) -> list[str]:
-        """Write the loads of the symbols that the expressions use."""
-        used = sorted({str(s) for e in expressions for s in e.free_symbols})
-        lines = []
-        for name in used:
-            kind, index = name[0], name[1:-1]
-            if kind == "t":
-                lines.append("t_ = t[lane]" if state_index == "[{i} * 8 + lane]" else "t_ = t")
-            elif kind in "pc":
-                lines.append(f"{name} = {kind}[{index} * 8 + lane]")
-            else:
-                assert state_index is not None
-                value = f"{kind}{state_index.format(i=index)}"
-                if floored and kind == "y" and self._equations.log_scale[int(index)]:
-                    # Written so that NaN stays NaN.
-                    value = f"LOWEST_LOG if {value} < LOWEST_LOG else {value}"
-                lines.append(f"{name} = {value}")
-        return lines
+        if self._needed is not None and not symbols & self._needed:
+            return expression
+        if expression not in self._found:
+            symbol = sympy.Symbol(f"{self._prefix}{len(self._found)}_", real=True)
+            self._found[expression] = symbol
+        return self._found[expression]
 
 
 def _sign(symbol: Any) -> dict[str, bool]:
@@ -222,6 +280,6 @@ def _indent(lines: Iterable[str]) -> list[str]:
     return [f"    {line}" for line in lines]
 
 
-def _function(name: str, arguments: str, body: Sequence[str]) -> str:
-    decorator = '@njit(error_model="numpy", fastmath={"contract"})'
-    return "\n".join([decorator, f"def {name}({arguments}):", *_indent(body or ["pass"])])
+def function(name: str, arguments: str, body: Sequence[str]) -> str:
+    """Write a function of lanes from the lines of its body."""
+    return "\n".join(["@inlined", f"def {name}({arguments}):", *_indent(body or ["pass"])])

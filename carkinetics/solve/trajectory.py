@@ -1,8 +1,8 @@
 """All states and outputs of single patients over time, by LSODA of SciPy.
 
-Slower than the compiled solver and without derivatives, but it takes what that one does not:
-stiff equations, doses after day 0, events on days that differ between patients, and outputs
-that no assay sees.
+Slower than the compiled solver and without derivatives, but there is nothing to compile, and it
+takes what that one does not: events on days that differ between patients, and outputs that no assay
+sees.
 
 References
 ----------
@@ -24,7 +24,7 @@ from scipy.integrate import solve_ivp
 from carkinetics.equations import NUMERIC
 from carkinetics.errors import SolverError, SolverOutcome
 from carkinetics.model import System
-from carkinetics.solve.codegen import known_days, log_levels_and_slopes, solvable
+from carkinetics.solve.solvable import known_days, log_levels_and_slopes, solvable
 
 TOLERANCE = 1e-9
 MAX_EVALUATIONS = 200_000

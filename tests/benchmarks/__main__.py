@@ -17,7 +17,10 @@ from tests.benchmarks.result import Result
 
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "results.json"
-NAMES = ["import_time", "exposures", "read_levels", "solver_gradient"]
+NAMES = [
+    "import_time", "exposures", "read_levels", "solver_gradient", "ode_gradient", "scaling",
+    "peak_share",
+]  # fmt: skip
 HEADINGS = ("name", "ours", "peer", "ratio", "target", "met", "peer is")
 
 
@@ -50,7 +53,9 @@ def table(results: list[Result]) -> str:
         record = result.record()
         numbers = [f"{record[key]:g}" for key in ("ours", "peer", "ratio")]
         met = "yes" if result.met else "NO"
-        rows.append((result.name, *numbers, f"< {result.target:g}", met, result.peer_name))
+        of = "ratio " if result.of == "ratio" else ""
+        target = "-" if result.target is None else f"{of}< {result.target:g}"
+        rows.append((result.name, *numbers, target, met, result.peer_name))
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEADINGS))]
     lines = []
     for row in rows:

@@ -25,15 +25,18 @@ class Result:
         Both figures; lower is better.
     peer_name : str
         What the peer is.
-    target : float
-        `ours` should stay below this.
+    target : float or None
+        `ours` should stay below this, or the ratio; None where there is no target.
+    of : {"ours", "ratio"}
+        What the target is for.
     """
 
     name: str
     ours: float
     peer: float
     peer_name: str
-    target: float
+    target: float | None
+    of: str = "ours"
 
     @property
     def ratio(self) -> float:
@@ -41,7 +44,9 @@ class Result:
 
     @property
     def met(self) -> bool:
-        return self.ours < self.target
+        if self.target is None:
+            return True
+        return (self.ratio if self.of == "ratio" else self.ours) < self.target
 
     def record(self) -> dict[str, Any]:
         """Return the row of the JSON file; three digits, as more are noise."""
@@ -60,6 +65,18 @@ class Result:
 def median_seconds(action: Callable[[], object], repeats: int) -> float:
     """Return the median duration of an action; the caller has run it once to warm it up."""
     return statistics.median(_seconds(action) for _ in range(repeats))
+
+
+def median_cpu_seconds(action: Callable[[], object], repeats: int, batch: int) -> float:
+    """Return the median processor time of an action, timed in batches on a machine in use."""
+
+    def seconds() -> float:
+        started = time.process_time()
+        for _ in range(batch):
+            action()
+        return (time.process_time() - started) / batch
+
+    return statistics.median(seconds() for _ in range(repeats))
 
 
 def median_process_seconds(code: str, repeats: int) -> float:

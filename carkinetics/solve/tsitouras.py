@@ -1,0 +1,135 @@
+"""The method of Tsitouras, of order 5 with an estimate of order 4, for lanes.
+
+References
+----------
+Tsitouras, Ch. (2011). Runge-Kutta pairs of order 5(4) satisfying only the first column
+simplifying assumption. Computers & Mathematics with Applications 62, 770-775,
+doi 10.1016/j.camwa.2011.06.002 (coefficients and the free interpolant of order 4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from carkinetics.solve.lanes import inlined, load, store
+
+C2, C3, C4, C5 = 0.161, 0.327, 0.9, 0.9800255409045097
+A21 = 0.161
+A31, A32 = -0.008480655492356989, 0.335480655492357
+A41, A42, A43 = 2.8971530571054935, -6.359448489975075, 4.3622954328695815
+A51, A52, A53, A54 = (
+    5.325864828439257,
+    -11.748883564062828,
+    7.4955393428898365,
+    -0.09249506636175525,
+)
+A61, A62, A63, A64, A65 = (
+    5.86145544294642,
+    -12.92096931784711,
+    8.159367898576159,
+    -0.071584973281401,
+    -0.028269050394068383,
+)
+A71, A72, A73, A74, A75, A76 = (
+    0.09646076681806523,
+    0.01,
+    0.4798896504144996,
+    1.379008574103742,
+    -3.290069515436081,
+    2.324710524099774,
+)
+E1, E2, E3, E4, E5, E6, E7 = (
+    -0.00178001105222577714,
+    -0.0008164344596567469,
+    0.007880878010261995,
+    -0.1447110071732629,
+    0.5823571654525552,
+    -0.45808210592918697,
+    0.015151515151515152,
+)
+STAGE = np.array([0.0, C2, C3, C4, C5, 1.0, 1.0])
+
+
+def make_stages(n: int) -> Callable[..., Any]:
+    """Make the function that sets out = y + h * sum(a[stage, j] * k[j]) for n vectors.
+
+    Each stage is written out: what is zero is not multiplied.
+    """
+
+    @inlined
+    def stage_values(stage, h, y, k, out, first):
+        if stage == 1:
+            for i in range(n):
+                store(out, first + i, load(y, i) + h * (A21 * load(k, i)))
+        elif stage == 2:
+            for i in range(n):
+                change = A31 * load(k, i) + A32 * load(k, n + i)
+                store(out, first + i, load(y, i) + h * change)
+        elif stage == 3:
+            for i in range(n):
+                change = A41 * load(k, i) + A42 * load(k, n + i) + A43 * load(k, 2 * n + i)
+                store(out, first + i, load(y, i) + h * change)
+        elif stage == 4:
+            for i in range(n):
+                change = A51 * load(k, i) + A52 * load(k, n + i)
+                change = change + A53 * load(k, 2 * n + i) + A54 * load(k, 3 * n + i)
+                store(out, first + i, load(y, i) + h * change)
+        elif stage == 5:
+            for i in range(n):
+                change = A61 * load(k, i) + A62 * load(k, n + i) + A63 * load(k, 2 * n + i)
+                change = change + A64 * load(k, 3 * n + i) + A65 * load(k, 4 * n + i)
+                store(out, first + i, load(y, i) + h * change)
+        else:
+            for i in range(n):
+                change = A71 * load(k, i) + A72 * load(k, n + i) + A73 * load(k, 2 * n + i)
+                change = change + A74 * load(k, 3 * n + i) + A75 * load(k, 4 * n + i)
+                change = change + A76 * load(k, 5 * n + i)
+                store(out, first + i, load(y, i) + h * change)
+
+    return stage_values
+
+
+@inlined
+def local_error(n, i, h, k):
+    """Return the estimate of the error that one step of length h makes in state i of n."""
+    return h * (
+        E1 * load(k, i)
+        + E2 * load(k, n + i)
+        + E3 * load(k, 2 * n + i)
+        + E4 * load(k, 3 * n + i)
+        + E5 * load(k, 4 * n + i)
+        + E6 * load(k, 5 * n + i)
+        + E7 * load(k, 6 * n + i)
+    )
+
+
+@inlined
+def interpolation_weights(x, h, b):
+    """Fill the weights of the seven slopes at the fraction x of a step of length h (order 4)."""
+    x2 = x * x
+    first = (x - 1.3299890189751412) * (x2 - 1.4364028541716351 * x + 0.7139816917074209)
+    store(b, 0, h * (-1.0530884977290216 * x) * first)
+    xx = h * x2
+    store(b, 1, 0.1017 * xx * (x2 - 2.1966568338249754 * x + 1.2949852507374631))
+    store(b, 2, 2.490627285651252793 * xx * (x2 - 2.38535645472061657 * x + 1.57803468208092486))
+    store(b, 3, -16.54810288924490272 * xx * (x - 1.21712927295533244) * (x - 0.61620406037800089))
+    store(b, 4, 47.37952196281928122 * xx * (x - 1.203071208372362603) * (x - 0.658047292653547382))
+    store(b, 5, -34.87065786149660974 * xx * (x - 1.2) * (x - 0.666666666666666667))
+    store(b, 6, 2.5 * xx * (x - 1.0) * (x - 0.6))
+
+
+def make_interpolation(n: int) -> Callable[..., Any]:
+    """Make the function that fills n vectors at the place of the weights b."""
+
+    @inlined
+    def interpolate(b, y, k, out):
+        for i in range(n):
+            change = load(b, 0) * load(k, i) + load(b, 1) * load(k, n + i)
+            change = change + load(b, 2) * load(k, 2 * n + i) + load(b, 3) * load(k, 3 * n + i)
+            change = change + load(b, 4) * load(k, 4 * n + i) + load(b, 5) * load(k, 5 * n + i)
+            store(out, i, load(y, i) + (change + load(b, 6) * load(k, 6 * n + i)))
+
+    return interpolate

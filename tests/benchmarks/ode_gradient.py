@@ -1,0 +1,133 @@
+"""A loss of the levels and its gradient through the ODE path, against diffrax.
+
+16 patients and 13 visits. Each solver runs at its loosest setting whose error of every log level is
+at most 1e-4, and beside that both at a tolerance of 1e-5. Of diffrax the fastest of several
+solvers and adjoints counts, compiled, all patients at once, in double precision. The stiff model is
+that of Singh 2021, at visits to day 60. Figures are processor time; compilation is left out.
+
+Without diffrax (the extra ``bench``) the peer is this solver without derivatives, which says how
+much they cost and nothing about anybody else.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from typing import Any
+
+from tests.benchmarks.ode_task import WANTED_ERROR, OdeTask, make_task
+from tests.benchmarks.result import Result, median_cpu_seconds
+
+STIFF_VISITS = (0.5, 1.0, 3.0, 5.0, 7.0, 10.0, 14.0, 17.0, 21.0, 28.0, 35.0, 45.0, 60.0)
+SOLVERS = ("Tsit5", "Dopri5", "Dopri8")
+ADJOINTS = ("RecursiveCheckpointAdjoint", "DirectAdjoint", "ForwardMode")
+FASTER, FASTER_STIFF = 10.0, 5.0
+
+
+def measure(small: bool) -> list[Result]:
+    if small:
+        return [_without_peer(make_task("cd4_cd8_expansion", 2))]
+    results = []
+    for model in ("cd4_cd8_expansion", "cd4_cd8_antigen"):
+        results += _against_diffrax(make_task(model), SOLVERS, FASTER)
+    task = make_task("singh_2021", 16, STIFF_VISITS)
+    return [*results, *_against_diffrax(task, ("Kvaerno5",), FASTER_STIFF)]
+
+
+def value_and_gradient(task: OdeTask, tolerance: float) -> Callable[[], tuple[float, Any]]:
+    """Return a function that gives the loss and its gradient (patient, parameter) by our solver."""
+    import numpy as np
+    from numba import njit
+
+    from carkinetics.solve.compiled import MAX_STEPS, compile_system
+    from carkinetics.solve.op import _contract
+
+    solve = compile_system(task.system).solve
+    n, rows = len(task.params), len(task.days)
+    params, offsets = task.params.copy(), np.arange(n + 1) * rows
+    days = np.tile(task.days, n)
+    weights = np.ascontiguousarray(task.weights.reshape(n * rows, -1))
+    wanted = np.bool_(True), np.int64(MAX_STEPS)
+
+    @njit
+    def run(params: Any, offsets: Any, days: Any, weights: Any, tolerance: Any, wanted: Any) -> Any:
+        level, _, jacobian, _, _ = solve(params, offsets, days, tolerance, wanted[1], wanted[0])
+        value = (weights * level + level**2 / 20).sum()
+        return value, _contract(weights + level / 10, jacobian, offsets)
+
+    return lambda: run(params, offsets, days, weights, tolerance, wanted)
+
+
+def loosest(task: OdeTask, wanted: float = WANTED_ERROR) -> float:
+    """Return our loosest tolerance, in quarters of a power of ten, with an error as wanted."""
+    import numpy as np
+
+    from carkinetics.solve.compiled import compile_system, solve_system
+
+    compiled, n = compile_system(task.system), len(task.exact)
+    offsets, days = np.arange(n + 1) * len(task.days), np.tile(task.days, n)
+    for exponent in range(-8, -41, -1):
+        found = solve_system(
+            compiled, task.params[:n], offsets, days, tolerance=10 ** (exponent / 4)
+        )
+        if task.error(found.log_level) <= wanted:
+            return 10 ** (exponent / 4)
+    raise AssertionError("no tolerance gives the wanted error")
+
+
+def _without_peer(task: OdeTask) -> Result:
+    import numpy as np
+
+    from carkinetics.solve.compiled import compile_system, solve_system
+
+    compiled, n = compile_system(task.system), len(task.params)
+    offsets, days = np.arange(n + 1) * len(task.days), np.tile(task.days, n)
+    ours = value_and_gradient(task, loosest(task))
+    ours()
+    peer = median_cpu_seconds(lambda: solve_system(compiled, task.params, offsets, days), 3, 10)
+    seconds = median_cpu_seconds(ours, 3, 10)
+    name = f"{task.model}, {n} patients, value and gradient [ms]"
+    return Result(name, 1e3 * seconds, 1e3 * peer, "levels alone", target=1.0)
+
+
+def _against_diffrax(task: OdeTask, solvers: tuple[str, ...], faster: float) -> list[Result]:
+    if importlib.util.find_spec("diffrax") is None:
+        return [_without_peer(task)]
+    from tests.benchmarks.by_diffrax import Diffrax
+
+    at_error, at_tolerance = {}, {}
+    for solver in solvers:
+        peer = Diffrax(task, solver)
+        best = peer.loosest(WANTED_ERROR)
+        share = best[1] if best else 1e-4
+        # The other adjoints were slower for every solver; they are tried with the first one.
+        for adjoint in ADJOINTS if solver == solvers[0] else ADJOINTS[:1]:
+            label = f"diffrax {solver}, {adjoint}"
+            if best is not None:
+                at_error[f"{label}, at {best[0]:.1e}"] = _milliseconds(
+                    task, peer.gradient(*best, adjoint)
+                )
+            if solver == solvers[0] and adjoint == ADJOINTS[0]:
+                at_tolerance[label] = _milliseconds(task, peer.gradient(1e-5, share, adjoint))
+    tolerance = loosest(task)
+    rows = [
+        (f"error 1e-4 (ours at {tolerance:.1e})", tolerance, at_error),
+        ("both at 1e-5", 1e-5, at_tolerance),
+    ]
+    results = []
+    for what, our_tolerance, peers in rows:
+        if not peers:
+            continue
+        name = min(peers, key=peers.__getitem__)
+        ours = _milliseconds(task, value_and_gradient(task, our_tolerance))
+        full = f"{task.model}, value and gradient, {what} [ms]"
+        results.append(Result(full, ours, peers[name], name, target=1 / faster, of="ratio"))
+    return results
+
+
+def _milliseconds(task: OdeTask, run: Callable[[], Any]) -> float:
+    """Warm up, check that it computed the same loss, and measure."""
+    value = float(run()[0])
+    exact = task.loss(task.exact)
+    assert abs(value - exact) <= 0.05 + 1e-3 * abs(exact), (value, exact)
+    return 1e3 * median_cpu_seconds(run, 15, 20)
