@@ -62,31 +62,35 @@ class Approximation:
         """Return the optimum with the patients' modes, as the sampler's point."""
         return self.marginal.point(self.center.shared, self.center.mode)
 
-    def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        """Draw points.
+    def draw_shared(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Draw what patients share, shape (count, shared), independently."""
+        away = rng.standard_normal((count, self.root.shape[1])) @ self.root.T
+        return self.center.shared + away
+
+    def points(self, theta: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """Put the patients into the points, in units of their conditional SDs.
 
         Parameters
         ----------
-        count : int
-            How many.
-        rng : Generator
-            Source of randomness.
+        theta : array, shape (draw, shared)
+            What patients share.
+        noise : array, shape (patient, draw, own)
+            Distance of every patient from the mode.
 
         Returns
         -------
-        array, shape (count, coordinate)
-            Independent points on the sampler's scale, patient effects centered.
+        array, shape (draw, coordinate)
+            Points on the sampler's scale, patient effects centered.
         """
-        n_own, n_shared = self.marginal.own.size, self.marginal.shared.size
-        points = np.empty((count, n_own + n_shared))
-        away = rng.standard_normal((count, n_shared)) @ self.root.T
-        points[:, self.marginal.shared] = self.center.shared + away
+        points = np.empty((len(theta), self.marginal.own.size + theta.shape[1]))
+        points[:, self.marginal.shared] = theta
+        away = theta - self.center.shared
         center = _logarithm(self.center.root)
         for i, places in enumerate(self.marginal.own):
             mode = self.center.mode[i] + away @ self.mode_slope[i].T
-            root = _exponential(center[i] + np.einsum("jkq,sq->sjk", self.root_slope[i], away))
-            noise = rng.standard_normal((count, places.size))
-            points[:, places] = mode + np.einsum("sjk,sk->sj", root, noise)
+            change = np.einsum("jkq,sq->sjk", self.root_slope[i], away, optimize=True)
+            root = _exponential(center[i] + change)
+            points[:, places] = mode + np.einsum("sjk,sk->sj", root, noise[i])
         return points
 
 
