@@ -42,7 +42,7 @@ def approximate_plan(
     """
     start = ready.start()
     own = np.stack([places.patients for places in ready.effects.values()], axis=1)
-    found = approximate(ready.density, start.mode, own, start.spread)
+    found = approximate(ready.density, start.mode, own, start.spread, _log_sds(ready))
     rng = np.random.default_rng([seed, 17])
 
     def posterior_of(points: np.ndarray) -> xr.Dataset:
@@ -65,6 +65,14 @@ def approximate_plan(
     posterior = _posterior(ready, points, chains, draws)
     groups = {"/posterior": posterior, f"/{APPROXIMATION}": _quality(ready, found, accepted)}
     return prepared, xr.DataTree.from_dict(groups)
+
+
+def _log_sds(ready: Compiled) -> np.ndarray:
+    """Say which coordinates are logarithms of SDs, shape (coordinate,)."""
+    found = np.zeros(ready.compiled.n_dim, dtype=bool)
+    for name, place in ready.slots.items():
+        found[place] = name.startswith(("omega_", "sigma_"))
+    return found
 
 
 def _posterior(ready: Compiled, points: np.ndarray, chains: int, draws: int) -> xr.Dataset:
