@@ -14,7 +14,7 @@ from carkinetics.inference.prefit import Prefit
 from carkinetics.inference.sampling import Compiled, Prepared, centered
 
 METHOD = "laplace"
-METROPOLIS_STEPS = 4
+METROPOLIS_STEPS = 3
 APPROXIMATION = "carkinetics/approximation"
 
 

@@ -40,7 +40,7 @@ def fit(
     *,
     seed: int,
     method: str = NUTS,
-    draws: int = 2000,
+    draws: int | None = None,
     tune: int = 1000,
     chains: int = 4,
     cores: int | None = None,
@@ -70,7 +70,8 @@ def fit(
         ``"nuts"`` samples the posterior. ``"laplace"`` approximates it by nested Gaussians, in
         seconds; the result says everywhere that it is approximate.
     draws, tune, chains : int
-        Kept draws and warm-up draws per chain, and chains.
+        Kept draws and warm-up draws per chain, and chains. By default 2,000 draws of NUTS, 500
+        of Laplace's approximation, whose draws are independent.
 
     Returns
     -------
@@ -122,13 +123,16 @@ def fit(
 
     Laplace's approximation (Tierney and Kadane 1986, doi 10.1080/01621459.1986.10478240) takes
     each patient's parameters, given what all patients share, as a Gaussian at their mode, and
-    what they share as a Gaussian at the optimum of the density that this leaves. Its
+    what they share as a Gaussian at the optimum of the density that this leaves. Draws of each
+    patient are then corrected by Metropolis steps on that patient's own samples. The
     ``chains * draws`` draws are independent; ``tune``, ``cores``, ``target_accept`` and ``rerun``
-    are not used. Nothing in it can show that the true posterior is skewed or has a second mode.
+    are not used. Nothing in it can show that the posterior of what patients share is skewed or
+    has a second mode.
     """
-    settings = sampler_settings(draws, tune, chains, cores, target_accept, seed, tolerance)
     if method not in (NUTS, LAPLACE):
         raise FitError(f"method={method!r}: choose {NUTS!r} or {LAPLACE!r}.")
+    draws = {NUTS: 2000, LAPLACE: 500}[method] if draws is None else draws
+    settings = sampler_settings(draws, tune, chains, cores, target_accept, seed, tolerance)
     reporter = Reporter(progress)
     plan = plan_fit(
         model,
