@@ -59,6 +59,7 @@ def approximate_plan(
         plan=ready.plan,
         pymc_model=ready.pymc_model,
         compiled=ready.compiled,
+        effects=ready.effects,
         start=_described(ready, found, start),
         centering=centered(ready.effects),
     )

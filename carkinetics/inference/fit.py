@@ -6,6 +6,7 @@ import dataclasses
 import time
 import warnings
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 import numpy as np
 
@@ -20,11 +21,12 @@ from carkinetics.inference.described import describe
 from carkinetics.inference.gate import Gate, prior_gate, require
 from carkinetics.inference.progress import Reporter
 from carkinetics.inference.result import Fit
+from carkinetics.inference.reuse import machine
 from carkinetics.inference.sampling import (
     Prepared,
     SamplerSettings,
-    compile_plan,
     prepare,
+    ready_to_run,
     sample,
 )
 from carkinetics.inference.tree import build_tree
@@ -166,9 +168,10 @@ def fit_plan(
     reporter.say(str(gate))
     if prior_check:
         require(gate)
-    with reporter.step("Compiling, and looking for starting points"):
-        prepared = prepare(plan)
-    return _sampled(cohort, prepared, settings, gate, seed, rerun, reporter)
+    with ExitStack() as kept:
+        with reporter.step("Compiling, and looking for starting points"):
+            prepared = prepare(ready_to_run(plan, kept.enter_context(machine(plan))))
+        return _sampled(cohort, prepared, settings, gate, seed, rerun, reporter)
 
 
 def approximate_fit(
@@ -184,11 +187,12 @@ def approximate_fit(
     reporter.say(str(gate))
     if prior_check:
         require(gate)
-    with reporter.step("Compiling"):
-        ready = compile_plan(plan)
-    started = time.monotonic()
-    with reporter.step("Approximating the posterior"):
-        prepared, drawn = approximate_plan(ready, settings.chains, settings.draws, seed)
+    with ExitStack() as kept:
+        with reporter.step("Compiling"):
+            ready = ready_to_run(plan, kept.enter_context(machine(plan)))
+        started = time.monotonic()
+        with reporter.step("Approximating the posterior"):
+            prepared, drawn = approximate_plan(ready, settings.chains, settings.draws, seed)
     seconds = time.monotonic() - started
     with reporter.step("Computing curves and checks"):
         how = {
