@@ -91,6 +91,11 @@ class Exposure:
         return self.cohort.synthetic
 
     @property
+    def approximate(self) -> bool:
+        """Whether the fit behind it is an approximation of the posterior."""
+        return bool(self.facts.get("approximate", False))
+
+    @property
     def error_bound(self) -> float:
         """Largest distance of ln level from the curves used, estimated, over all draws."""
         return float(self.facts.get("error_bound", np.nan))
@@ -271,14 +276,18 @@ class Exposure:
         table["reason"] = table["reason"].where(~known, "")
         table["unit"] = table["unit"].fillna("")
         lasting = (table["quantity"] == "persistence") & (table["value"] >= self.horizon)
+        category = f"CELLULAR KINETICS, POSTERIOR MEDIAN, {self.assay.upper()} CURVE"
+        if self.approximate:
+            category += " (APPROXIMATE, LAPLACE)"
         return table.assign(
-            category=f"CELLULAR KINETICS, POSTERIOR MEDIAN, {self.assay.upper()} CURVE",
+            category=category,
             below=np.nan,
             above=np.where(lasting, self.horizon, np.nan),
         )
 
     def _heading(self) -> str:
         mark = " [SYNTHETIC, not patient data]" if self.synthetic else ""
+        mark += " [APPROXIMATE: Laplace, not MCMC]" if self.approximate else ""
         known = np.isfinite(self.limit)
         limit = f"limit {self.limit:g} {self.unit}" if known else "no limit of quantification"
         return (

@@ -18,8 +18,8 @@ from tests.benchmarks.result import Result
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "results.json"
 NAMES = [
-    "import_time", "exposures", "read_levels", "solver_gradient", "ode_gradient", "scaling",
-    "peak_share",
+    "import_time", "batches", "exposures", "fits", "read_levels", "solver_gradient",
+    "ode_gradient", "scaling", "peak_share",
 ]  # fmt: skip
 HEADINGS = ("name", "ours", "peer", "ratio", "target", "met", "peer is")
 
