@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 # Public name -> module that holds it; loaded on first use, so that importing stays cheap.
 _HOME = {
     "Association": "carkinetics.outcomes",
+    "BatchPlan": "carkinetics.batch.plan",
     "Cohort": "carkinetics.cohort",
     "CohortPersistence": "carkinetics.persistence",
     "Covariate": "carkinetics.inference",
@@ -19,6 +20,8 @@ _HOME = {
     "Model": "carkinetics.model",
     "ObservedExposure": "carkinetics.noncompartmental",
     "Power": "carkinetics.outcomes",
+    "Runs": "carkinetics.batch.runs",
+    "Variants": "carkinetics.batch.variants",
     "associate": "carkinetics.outcomes",
     "build_model": "carkinetics.inference",
     "cohort_persistence": "carkinetics.persistence",
@@ -30,6 +33,7 @@ _HOME = {
     "load_fit": "carkinetics.inference",
     "load_joint": "carkinetics.outcomes.joint",
     "load_model": "carkinetics.library",
+    "load_runs": "carkinetics.batch.runs",
     "model_curves": "carkinetics.solve.model_curves",
     "nca": "carkinetics.noncompartmental",
     "observed_quantities": "carkinetics.noncompartmental",
@@ -53,6 +57,7 @@ _HOME = {
     "plot_toxicity": "carkinetics.plotting",
     "power": "carkinetics.outcomes",
     "read_cohort": "carkinetics.cohort",
+    "run_variants": "carkinetics.batch.runner",
     "relapse_of": "carkinetics.solve.model_curves",
     "share_over_time": "carkinetics.exposure",
     "screen_attributes": "carkinetics.trial",
@@ -60,6 +65,7 @@ _HOME = {
     "summarize": "carkinetics.exposure",
     "synthetic_cohort": "carkinetics.cohort",
     "trial_report": "carkinetics.report",
+    "variants": "carkinetics.batch.variants",
     "write_report": "carkinetics.report",
 }
 

@@ -66,6 +66,7 @@ def associate(
     adjust: Sequence[str] = (),
     assumed_ratio: float | None = None,
     propagate: bool = True,
+    rules: object = "default",
     seed: int = 2026,
 ) -> Association:
     """Relate an exposure to an outcome, with all estimators side by side.
@@ -109,6 +110,8 @@ def associate(
         0.6 and 1.7 by default.
     propagate : bool
         Also pool the estimates of single draws, where there is a posterior.
+    rules : Rules, str or mapping
+        Of the noncompartmental analysis that gives the observed values; see `nca`.
     seed : int
         Of permutations, drawn where counting all of them would take too long.
 
@@ -166,7 +169,7 @@ def associate(
     )
     notes = () if time_dependent else notes
     adjusted = covariates(cohort, adjust, outcome)
-    modes, absent = _modes(cohort, exposures, exposure, cell_type, assay, probability)
+    modes, absent = _modes(cohort, exposures, exposure, cell_type, assay, probability, rules)
     estimates: tuple[Estimate, ...] = ()
     left_out = counted_by_reason(endpoint.left_out)
     power = None
@@ -253,6 +256,7 @@ def _modes(
     cell_type: str,
     assay: str,
     probability: float,
+    rules: object,
 ) -> tuple[list[ExposureValues], tuple[str, ...]]:
     """Take the exposure in every mode there is; say which are absent, and why."""
     modes: list[ExposureValues] = []
@@ -260,7 +264,7 @@ def _modes(
         modes.append(posterior_values(exposures, exposure, cell_type, probability))
     reason = _no_observed(cohort, exposure, cell_type, assay)
     if not reason:
-        return [*modes, observed_values(cohort, exposure, assay, cell_type)], ()
+        return [*modes, observed_values(cohort, exposure, assay, cell_type, rules)], ()
     if not modes:
         remedy = "Choose another exposure, assay or cell type, or give a fit."
         raise DataError(Fault(f"cohort {cohort.name}, {exposure}", reason, remedy))

@@ -1,0 +1,344 @@
+"""What a batch will do: every variant checked, the fits it needs, and an estimate of time."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from carkinetics.batch.factors import (
+    ANALYSIS,
+    FACTORS,
+    FIT,
+    SAMPLES,
+    Context,
+    default_of,
+    factor_fault,
+)
+from carkinetics.batch.job import Analysis, Job, Watched
+from carkinetics.batch.keys import analysis_key, fit_key, versions
+from carkinetics.batch.refusals import refusals
+from carkinetics.batch.store import Store
+from carkinetics.batch.timing import expected_seconds, in_time, start_seconds, workers_here
+from carkinetics.batch.variants import Variant, Variants, frozen
+from carkinetics.cohort import Cohort
+from carkinetics.errors import BatchError, CarkineticsError, Fault
+from carkinetics.library import load_model
+from carkinetics.model import Model
+
+METHODS = ("nuts", "laplace", SAMPLES)
+_DEFAULT_SEED = 2026
+_AT_A_TIME = 200  # analyses of samples in one process
+_SHOWN = 12
+# Arguments of `fit` that a batch decides itself, or that are factors.
+_NOT_SETTINGS = {
+    "model", "cohort", "cores", "progress", "assays", "method", "prior_check", "prior_scale",
+    "covariates", "patient_effects", "residual", "correlated",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class BatchPlan:
+    """A batch, checked and counted.
+
+    Made by `Variants.plan`.
+
+    Parameters
+    ----------
+    model, cohort
+        What the variants start from.
+    declared : Variants
+        What was asked for.
+    variants : tuple of Variant
+        All of them, the base case first.
+    method : str
+        How exposures are found.
+    settings : mapping
+        Of the fits, seed included.
+    refused : mapping of str to str
+        Variants that cannot be analyzed, by name, with the reason: they become rows without a
+        number.
+    allow_failed : bool
+        Whether fits that fail their checks are analyzed.
+    n_workers : int
+        Processes at the same time.
+    folder : Path or None
+        Where finished work is looked for.
+    """
+
+    model: Model | None
+    cohort: Cohort
+    declared: Variants
+    variants: tuple[Variant, ...]
+    method: str
+    settings: Mapping[str, Any]
+    refused: Mapping[str, str]
+    allow_failed: bool
+    n_workers: int
+    folder: Path | None
+
+    @cached_property
+    def watched(self) -> Watched:
+        """What is computed for every variant."""
+        d = self.declared
+        return Watched(d.outcomes, d.quantities, d.per, d.probability)
+
+    @cached_property
+    def analyses(self) -> dict[str, tuple[Analysis, ...]]:
+        """Variants by the key of the fit that they need."""
+        found: dict[str, list[Analysis]] = {}
+        watched = self.watched.as_dict() | {"allow_failed": self.allow_failed}
+        fit_keys: dict[str, str] = {}
+        for v in self.variants:
+            shared = frozen({n: v.choices[n] for n, f in FACTORS.items() if f.part != ANALYSIS})
+            if shared not in fit_keys:
+                fit_keys[shared] = self._fit_key(v)
+            of_fit = fit_keys[shared]
+            key = analysis_key(of_fit, v.choices, watched)
+            analysis = Analysis(key, v.name, v.factor, v.level, v.choices)
+            found.setdefault(of_fit, []).append(analysis)
+        return {key: tuple(group) for key, group in found.items()}
+
+    @cached_property
+    def keys(self) -> dict[str, str]:
+        """Key of the result of every variant, by its name."""
+        return {a.name: a.key for group in self.analyses.values() for a in group}
+
+    @property
+    def n_fits(self) -> int:
+        """Number of different fits that the variants need."""
+        return 0 if self.method == SAMPLES else len(self.analyses)
+
+    def jobs(self, finished: set[str], cores: int = 1) -> list[Job]:
+        """List the work that is not finished.
+
+        Parameters
+        ----------
+        finished : set of str
+            Keys of results to be left out.
+        cores : int
+            Chains that each fit runs at the same time.
+
+        Returns
+        -------
+        list of Job
+            The fit of the base case first.
+        """
+        found = []
+        for key, group in self.analyses.items():
+            left = [a for a in group if a.key not in finished and a.name not in self.refused]
+            size = _AT_A_TIME if self.method == SAMPLES else max(len(left), 1)
+            found += [
+                Job(
+                    key=key,
+                    model=self.model,
+                    cohort=self.cohort,
+                    analyses=tuple(left[start : start + size]),
+                    method=self.method,
+                    settings=self.settings,
+                    watched=self.watched,
+                    versions=versions(),
+                    allow_failed=self.allow_failed,
+                    cores=cores,
+                )
+                for start in range(0, len(left), size)
+            ]
+        return found
+
+    @cached_property
+    def unfinished(self) -> list[Job]:
+        """The work that is not finished in the folder."""
+        if self.folder is None or not self.folder.is_dir():
+            return self.jobs(set())
+        return self.jobs(set(Store(self.folder).finished()))
+
+    def table(self) -> pd.DataFrame:
+        """List the variants.
+
+        Returns
+        -------
+        DataFrame
+            One row per variant: ``analysis_id``, ``factor``, ``level``, ``fit`` (which variants
+            share one), ``refused`` (the reason, or empty).
+        """
+        fits = {a.name: key[:8] for key, group in self.analyses.items() for a in group}
+        rows = [
+            (v.name, v.factor, v.level, fits[v.name], self.refused.get(v.name, ""))
+            for v in self.variants
+        ]
+        return pd.DataFrame(rows, columns=["analysis_id", "factor", "level", "fit", "refused"])
+
+    def seconds(self) -> tuple[float, str]:
+        """Estimate how long the unfinished work takes.
+
+        Returns
+        -------
+        float and str
+            Seconds, and what the estimate rests on.
+        """
+        store = None
+        if self.folder is not None and self.folder.is_dir():
+            store = Store(self.folder)
+        each, basis = expected_seconds(self, store)
+        jobs = len(self.unfinished)
+        return start_seconds(self) + each * -(-jobs // self.n_workers) if jobs else 0.0, basis
+
+    def _fit_key(self, variant: Variant) -> str:
+        model = _model_of(self.model, variant)
+        identity = None
+        if model is not None and self.method != SAMPLES:
+            identity = (model.name, model.text_hash, model.cell_types)
+        return fit_key(
+            identity, self.cohort.data_hash, variant.choices, self.method, self.settings
+        )
+
+    def _lines(self) -> list[str]:
+        seconds, basis = self.seconds()
+        fits = "no fit" if self.method == SAMPLES else f"{_counted(self.n_fits, 'different fit')}"
+        left = sum(len(job.analyses) for job in self.unfinished)
+        done = len(self.variants) - len(self.refused) - left
+        mark = " [SYNTHETIC, not patient data]" if self.cohort.synthetic else ""
+        lines = [
+            f"Batch on {self.cohort.name}{mark}: {_counted(len(self.variants), 'variant')}, "
+            f"{fits} ({self.method}), {_counted(self.n_workers, 'process')} at a time",
+            f"{done} finished, {left} to do: about {in_time(seconds)} ({basis})",
+        ]
+        if self.refused:
+            lines.append(f"{_counted(len(self.refused), 'variant')} cannot be analyzed:")
+            shown = list(self.refused.items())[:3]
+            lines += [f"    {name}: {reason.splitlines()[0]}" for name, reason in shown]
+            if len(self.refused) > len(shown):
+                lines.append(f"    ... and {len(self.refused) - len(shown)} more")
+        names = [v.name for v in self.variants[:_SHOWN]]
+        more = len(self.variants) - len(names)
+        lines.append("; ".join(names) + (f"; ... and {more:,} more" if more else ""))
+        return lines
+
+    def __repr__(self) -> str:
+        return "\n    ".join(self._lines())
+
+
+def plan_batch(
+    model: Model | None,
+    cohort: Cohort,
+    declared: Variants,
+    *,
+    method: str = "nuts",
+    folder: str | Path | None = None,
+    n_workers: int | None = None,
+    allow_failed: bool = False,
+    **settings: Any,
+) -> BatchPlan:
+    """Check every variant; see `Variants.plan`."""
+    faults = _setting_faults(model, method, n_workers, settings)
+    context = Context(model, cohort, method)
+    if method in METHODS:
+        faults += _level_faults(declared, context)
+    if faults:
+        raise BatchError(faults)
+    chosen = {} if method == SAMPLES else {"seed": _DEFAULT_SEED}
+    chosen |= settings
+    listed = tuple(declared.expand(cohort, method))
+    return BatchPlan(
+        model=model,
+        cohort=cohort,
+        declared=declared,
+        variants=listed,
+        method=method,
+        settings=chosen,
+        refused=refusals(listed, declared, cohort, method),
+        allow_failed=allow_failed,
+        n_workers=workers_here() if n_workers is None else n_workers,
+        folder=None if folder is None else Path(folder),
+    )
+
+
+def _model_of(given: Model | None, variant: Variant) -> Model | None:
+    name = variant.choices["model"]
+    return given if name == "given" else load_model(name)
+
+
+def _setting_faults(
+    model: Model | None, method: str, n_workers: int | None, settings: Mapping[str, Any]
+) -> list[Fault]:
+    faults = []
+    if method not in METHODS:
+        what = f"method is {method!r}"
+        faults.append(Fault("run_variants", what, f"Choose from {', '.join(METHODS)}."))
+    if model is None and method != SAMPLES:
+        what = f"method {method!r} needs a model"
+        faults.append(Fault("run_variants", what, "Give one, or choose method 'samples'."))
+    if n_workers is not None and (
+        isinstance(n_workers, bool) or not isinstance(n_workers, int) or n_workers < 1
+    ):
+        what = f"n_workers is {n_workers!r}"
+        faults.append(Fault("run_variants", what, "Give a whole number from 1 on."))
+    allowed = {"seed"} if method == SAMPLES else _settings()
+    for name in settings:
+        if name not in allowed:
+            remedy = f"Choose from {', '.join(sorted(allowed))}."
+            if name in FACTORS:
+                remedy = f'It is a factor: give it as base={{"{name}": ...}} of the variants.'
+            faults.append(Fault("run_variants", f"no setting is called {name!r}", remedy))
+    return faults
+
+
+def _settings() -> set[str]:
+    from carkinetics.inference import fit
+
+    return set(inspect.signature(fit).parameters) - _NOT_SETTINGS
+
+
+def _level_faults(declared: Variants, context: Context) -> list[Fault]:
+    """Check every level once, wherever it is given."""
+    given = [(name, level) for name, levels in declared.factors.items() for level in levels]
+    given += list(declared.base.items())
+    given += [pair for changes in declared.listed for pair in changes.items()]
+    faults, seen = [], set()
+    for name, level in given:
+        known = frozen([name, level])
+        if known in seen:
+            continue
+        seen.add(known)
+        # A level that is the same as the default of the method needs no check.
+        if level == default_of(name, context.method) and FACTORS[name].part == FIT:
+            continue
+        if what := factor_fault(name, level, context):
+            faults.append(Fault(f"variants, {name}", what, section=name))
+    for outcome in declared.outcomes:
+        if what := factor_fault("outcome", outcome, context):
+            faults.append(Fault("variants, outcomes", what, section="outcomes"))
+    for quantity in declared.quantities:
+        if what := factor_fault("exposure", quantity, context):
+            faults.append(Fault("variants, quantities", what, section="quantities"))
+    faults += _base_faults(declared, context)
+    return faults
+
+
+def _base_faults(declared: Variants, context: Context) -> list[Fault]:
+    """Check that the base case keeps samples to work with."""
+    from carkinetics.batch.changes import changed_cohort
+
+    base = declared.base_choices(context.method)
+    try:
+        if base["leave_out"] == "each":
+            raise BatchError(Fault("variants, leave_out", "of the base case is 'each'",
+                                   "Give it as a factor."))  # fmt: skip
+        cohort = changed_cohort(context.cohort, base, for_fit=context.method != SAMPLES)
+    except CarkineticsError as error:
+        return list(error.faults)
+    except (KeyError, TypeError, ValueError):
+        return []  # the level itself is at fault, and is told
+    if cohort.levels.empty:
+        return [Fault("variants, base", "keeps no sample", "Choose other data for the base case.")]
+    return []
+
+
+def _counted(count: int, word: str) -> str:
+    plural = f"{word}es" if word.endswith("s") else f"{word}s"
+    return f"{count:,} {word if count == 1 else plural}"
