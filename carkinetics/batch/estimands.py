@@ -94,6 +94,7 @@ def _associated(
         landmark=landmark if landmark > 0 else None,
         adjust=() if adjust == "none" else (adjust,) if isinstance(adjust, str) else tuple(adjust),
         propagate=choices["estimator"] == "cut",
+        power=False,
         rules=_rules(choices) if exposures is None else "default",
     )
     estimate = _chosen(found, choices)
@@ -101,7 +102,9 @@ def _associated(
         estimate = estimate.tenfold()
     elif watched.per == "sd":
         estimate = _per_sd(estimate, _log_values(cohort, exposures, exposure, assay, choices))
-    return _row(f"{outcome}: {estimate.measure}" if watched.outcomes else estimate.measure, estimate)
+    return _row(
+        f"{outcome}: {estimate.measure}" if watched.outcomes else estimate.measure, estimate
+    )
 
 
 def _chosen(found: Association, choices: Mapping[str, Any]) -> Estimate:

@@ -18,6 +18,8 @@ class Analysis:
     ----------
     key : str
         Under which its result is kept.
+    fit : str
+        Key of its fit, or of its data where nothing is fitted.
     name, factor, level : str
         Of the variant.
     choices : mapping of str to level
@@ -25,6 +27,7 @@ class Analysis:
     """
 
     key: str
+    fit: str
     name: str
     factor: str
     level: str
@@ -57,13 +60,14 @@ class Job:
     Attributes
     ----------
     key : str
-        Of the fit.
+        Of the fit; of the first analysis where nothing is fitted.
     model : Model or None
         As it was given; None where no fit is made.
     cohort : Cohort
         As it was given.
     analyses : tuple of Analysis
-        All with the same data and fit; what is finished is left out.
+        All of one fit, or any number of them where nothing is fitted; what is finished is left
+        out.
     method : str
         ``"samples"``, ``"laplace"`` or ``"nuts"``.
     settings : mapping

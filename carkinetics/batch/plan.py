@@ -33,7 +33,8 @@ from carkinetics.model import Model
 
 METHODS = ("nuts", "laplace", SAMPLES)
 _DEFAULT_SEED = 2026
-_AT_A_TIME = 200  # analyses of samples in one process
+# Analyses of samples in one process: some processes for every worker, within bounds.
+_SHARES, _FEWEST, _MOST = 4, 20, 200
 _SHOWN = 12
 # Arguments of `fit` that a batch decides itself, or that are factors.
 _NOT_SETTINGS = {
@@ -100,7 +101,7 @@ class BatchPlan:
                 fit_keys[shared] = self._fit_key(v)
             of_fit = fit_keys[shared]
             key = analysis_key(of_fit, v.choices, watched)
-            analysis = Analysis(key, v.name, v.factor, v.level, v.choices)
+            analysis = Analysis(key, of_fit, v.name, v.factor, v.level, v.choices)
             found.setdefault(of_fit, []).append(analysis)
         return {key: tuple(group) for key, group in found.items()}
 
@@ -129,26 +130,32 @@ class BatchPlan:
         list of Job
             The fit of the base case first.
         """
-        found = []
-        for key, group in self.analyses.items():
-            left = [a for a in group if a.key not in finished and a.name not in self.refused]
-            size = _AT_A_TIME if self.method == SAMPLES else max(len(left), 1)
-            found += [
-                Job(
-                    key=key,
-                    model=self.model,
-                    cohort=self.cohort,
-                    analyses=tuple(left[start : start + size]),
-                    method=self.method,
-                    settings=self.settings,
-                    watched=self.watched,
-                    versions=versions(),
-                    allow_failed=self.allow_failed,
-                    cores=cores,
-                )
-                for start in range(0, len(left), size)
-            ]
-        return found
+        groups = [
+            (key, [a for a in group if a.key not in finished and a.name not in self.refused])
+            for key, group in self.analyses.items()
+        ]
+        if self.method == SAMPLES:
+            # Nothing is fitted: many analyses share the start of a process.
+            left = [a for _, group in groups for a in group]
+            size = min(max(-(-len(left) // (_SHARES * self.n_workers)), _FEWEST), _MOST)
+            parts = [left[start : start + size] for start in range(0, len(left), size)]
+            groups = [(part[0].key, part) for part in parts]
+        return [
+            Job(
+                key=key,
+                model=self.model,
+                cohort=self.cohort,
+                analyses=tuple(group),
+                method=self.method,
+                settings=self.settings,
+                watched=self.watched,
+                versions=versions(),
+                allow_failed=self.allow_failed,
+                cores=cores,
+            )
+            for key, group in groups
+            if group
+        ]
 
     @cached_property
     def unfinished(self) -> list[Job]:
@@ -193,9 +200,7 @@ class BatchPlan:
         identity = None
         if model is not None and self.method != SAMPLES:
             identity = (model.name, model.text_hash, model.cell_types)
-        return fit_key(
-            identity, self.cohort.data_hash, variant.choices, self.method, self.settings
-        )
+        return fit_key(identity, self.cohort.data_hash, variant.choices, self.method, self.settings)
 
     def _lines(self) -> list[str]:
         seconds, basis = self.seconds()

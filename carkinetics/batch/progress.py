@@ -43,7 +43,7 @@ class Progress:
         self._jobs_left = len(jobs)
         self._before = len(plan.variants) - self._to_do
         self._done = self._failed = 0
-        self._seconds: list[float] = []
+        self._jobs_done = 0
         self._started = time.monotonic()
         self._shown = 0.0
         self._running = 0
@@ -65,8 +65,7 @@ class Progress:
         self._done += len(job.analyses)
         self._failed += failed
         self._jobs_left -= 1
-        if seconds is not None:
-            self._seconds.append(seconds)
+        self._jobs_done += 1
         names = job.analyses[0].name
         if len(job.analyses) > 1:
             names += f" and {len(job.analyses) - 1} more"
@@ -103,8 +102,10 @@ class Progress:
             print(line, file=sys.stderr, flush=True)
 
     def _left(self) -> float:
-        each = sum(self._seconds) / len(self._seconds) if self._seconds else self._expected
-        return each * -(-self._jobs_left // self._plan.n_workers)
+        """Estimate what is left, once a job is finished from the pace of this run [s]."""
+        if self._jobs_done:
+            return (time.monotonic() - self._started) * self._jobs_left / self._jobs_done
+        return self._expected * -(-self._jobs_left // self._plan.n_workers)
 
     def _write(self, state: str) -> None:
         from carkinetics.errors import BatchError

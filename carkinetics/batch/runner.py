@@ -18,7 +18,7 @@ from carkinetics.batch.lost import Lost
 from carkinetics.batch.progress import Progress
 from carkinetics.batch.records import failed_record, plan_record
 from carkinetics.batch.runs import Runs, load_runs
-from carkinetics.batch.store import PLAN, Store
+from carkinetics.batch.store import PLAN, TABLE, Store
 from carkinetics.batch.supervise import supervise
 from carkinetics.batch.variants import Variants
 from carkinetics.errors import BatchError
@@ -114,7 +114,9 @@ def run_variants(
     store = Store(Path(folder))
     with store.opened(), _stoppable():
         _run(plan, store, scheduler, max(0, int(retries)), time_limit, progress)
-    return load_runs(folder)
+        runs = load_runs(folder)
+        store.write_text(TABLE, runs.table.to_csv(index=False, lineterminator="\n"))
+    return runs
 
 
 def _run(

@@ -81,10 +81,26 @@ class Runs:
 
     def plot(self, estimand: str | None = None) -> Picture:
         """Draw the comparison that goes with the design: crossed, a specification curve."""
-        from carkinetics.batch.figures import specification_curve, tornado
-
         crossed = self.facts["declared"]["design"] == "crossed"
-        return (specification_curve if crossed else tornado)(self, estimand)
+        return self.specification_curve(estimand) if crossed else self.tornado(estimand)
+
+    def tornado(self, estimand: str | None = None) -> Picture:
+        """Draw how far each factor moves an estimand, the first by default."""
+        from carkinetics.batch.figures import tornado
+
+        return tornado(self, estimand)
+
+    def specification_curve(self, estimand: str | None = None) -> Picture:
+        """Draw all variants of an estimand with the choices behind them."""
+        from carkinetics.batch.figures import specification_curve
+
+        return specification_curve(self, estimand)
+
+    def leave_one_out(self, estimand: str | None = None) -> Picture:
+        """Draw an estimand without each patient in turn."""
+        from carkinetics.batch.figures import leave_one_out
+
+        return leave_one_out(self, estimand)
 
     def _lines(self) -> list[str]:
         done = int((self.table["status"] == DONE).sum())

@@ -17,7 +17,7 @@ from carkinetics.batch.lock import locked
 from carkinetics.errors import BatchError, Fault
 
 FORMAT = "carkinetics batch, version 1"
-STATUS, PLAN, LOG = "status.json", "plan.json", "log.txt"
+STATUS, PLAN, LOG, TABLE = "status.json", "plan.json", "log.txt", "table.csv"
 _RESULTS, _FITS, _SCRATCH, _CACHE = "results", "fits", "scratch", "cache"
 
 

@@ -52,7 +52,7 @@ def expected_seconds(plan: BatchPlan, store: Store | None) -> tuple[float, str]:
     thumb = _THUMB[plan.method]
     if plan.method == SAMPLES:
         largest = max((len(job.analyses) for job in plan.unfinished), default=0)
-        return thumb + 0.1 * largest, "rule of thumb"
+        return thumb + 0.05 * largest, "rule of thumb"
     draws = float(plan.settings.get("draws", 2000)) / 2000 if plan.method == "nuts" else 1.0
     size = plan.cohort.n_patients / _PATIENTS
     return max(thumb * size * draws, 60.0), "rule of thumb; better once the first is finished"

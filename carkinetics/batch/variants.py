@@ -343,5 +343,3 @@ def _unknown(name: str, kind: str) -> Fault:
     hint = f"; did you mean {close[0]!r}?" if close else ""
     what = f"no {kind} is called {name!r}{hint}"
     return Fault("variants", what, f"Choose from {', '.join(FACTORS)}.", section=name)
-
-

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from carkinetics.inference import Fit
 
 _HOW = {SAMPLES: "from samples", "laplace": "refit, Laplace", "nuts": "refit, NUTS"}
+_NO_FIT: dict[str, Any] = {"divergences": None, "fit_seconds": 0.0, "data_hash": ""}
 _GROUPS = ("location", "omega", "correlation", "residual", "link")
 
 
@@ -44,27 +45,46 @@ def work(job: Job) -> Finished:
         A result for every analysis: rows, or the reason why there are none. What the package
         refuses is a result; any other exception is a fault of the program, and is raised.
     """
-    started = time.monotonic()
     _check_versions(job)
-    choices = job.analyses[0].choices
-    facts: dict[str, Any] = {"divergences": None, "fit_seconds": 0.0, "data_hash": ""}
-    fit_file, exposures = None, None
+    started = time.monotonic()
+    finished = _from_samples(job) if job.method == SAMPLES else _from_a_fit(job)
+    for result in finished.results.values():
+        result["process_seconds"] = time.monotonic() - started
+    return finished
+
+
+def _from_samples(job: Job) -> Finished:
+    """Analyze one variant after the other; each has data of its own."""
+    results = {}
+    cohorts: dict[str, Cohort] = {}
+    for analysis in job.analyses:
+        started = time.monotonic()
+        try:
+            if analysis.fit not in cohorts:
+                cohorts[analysis.fit] = changed_cohort(job.cohort, analysis.choices, for_fit=False)
+            cohort = cohorts[analysis.fit]
+        except CarkineticsError as error:
+            results[analysis.key] = _failure(job, analysis, str(error), _NO_FIT, started)
+            continue
+        facts = _NO_FIT | {"data_hash": cohort.data_hash}
+        results[analysis.key] = _analyzed(job, analysis, cohort, None, facts)
+    return Finished(results)
+
+
+def _from_a_fit(job: Job) -> Finished:
+    started = time.monotonic()
+    facts, fit_file = dict(_NO_FIT), None
     try:
-        cohort = changed_cohort(job.cohort, choices, for_fit=job.method != SAMPLES)
+        cohort = changed_cohort(job.cohort, job.analyses[0].choices, for_fit=True)
         facts["data_hash"] = cohort.data_hash
-        if job.method != SAMPLES:
-            fit, fit_file = _fitted(job, cohort)
-            facts |= _facts(fit)
-            facts["fit_seconds"] = time.monotonic() - started
-            cohort, exposures = fit.cohort, _exposures(fit, job)
+        fit, fit_file = _fitted(job, cohort)
+        facts |= _facts(fit) | {"fit_seconds": time.monotonic() - started}
+        exposures = _exposures(fit, job)
     except CarkineticsError as error:
         failed = {a.key: _failure(job, a, str(error), facts, started) for a in job.analyses}
-        return Finished(failed, fit_file, _plain(facts))
-    results = {a.key: _analyzed(job, a, cohort, exposures, facts) for a in job.analyses}
-    seconds = time.monotonic() - started
-    for result in results.values():
-        result["process_seconds"] = seconds
-    return Finished(results, fit_file, _plain(facts))
+        return Finished(failed, fit_file, plain_data(facts))
+    results = {a.key: _analyzed(job, a, fit.cohort, exposures, facts) for a in job.analyses}
+    return Finished(results, fit_file, plain_data(facts))
 
 
 def _check_versions(job: Job) -> None:
@@ -94,7 +114,12 @@ def _fitted(job: Job, cohort: Cohort) -> tuple[Fit, bytes | None]:
             path.write_bytes(job.fit_file)
             return load_fit(path), None
         made = fit_variant(job, cohort)
-        made.save(path)
+        try:
+            made.save(path)
+        except FitError as error:
+            if isinstance(error.__cause__, OSError):
+                raise error.__cause__ from error  # a full disk is no property of the variant
+            raise
         return made, path.read_bytes()
 
 
@@ -184,12 +209,10 @@ def _result(
         "data_hash": facts["data_hash"],
         "code_version": code_version(),
         "how": _HOW[job.method],
-        "fit": job.key,
+        "fit": analysis.fit,
     }
-    filled = [
-        shared | row | {"status": FAILED if row.get("reason") else DONE} for row in rows
-    ]
-    return _plain(
+    filled = [shared | row | {"status": FAILED if row.get("reason") else DONE} for row in rows]
+    return plain_data(
         {
             "analysis_id": analysis.name,
             "factor": analysis.factor,
@@ -207,12 +230,12 @@ def _failure(
     return _result(job, analysis, [{"estimand": "", "reason": reason}], facts, started)
 
 
-def _plain(value: Any) -> Any:
+def plain_data(value: Any) -> Any:
     """Give plain data that JSON knows; a number that is none becomes nothing."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain_data(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain_data(item) for item in value]
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and not np.isfinite(value):

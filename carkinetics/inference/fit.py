@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,7 @@ def fit(
     correlated: bool = True,
     common: Sequence[str] = (),
     tolerance: float = DEFAULT_TOLERANCE,
+    prior_scale: Mapping[str, float] | None = None,
     prior_check: bool = True,
     rerun: bool = True,
     progress: str = "auto",
@@ -89,6 +90,9 @@ def fit(
         which the visits say nothing, such as memory cells where the last sample is on day 28.
     tolerance : float
         Local error of the solver, relative.
+    prior_scale : mapping of str to float, optional
+        Factors on the spread of groups of priors, for sensitivity analyses: ``"location"``,
+        ``"omega"``, ``"correlation"``, ``"residual"``, ``"link"``.
     prior_check : bool
         Stop where patients drawn from the priors alone look like no CAR T cells seen so far.
     rerun : bool
@@ -119,6 +123,7 @@ def fit(
         common=common,
         tolerance=tolerance,
         covariates=covariates,
+        prior_scale=prior_scale,
     )
     for text in plan.covariates.advice(len(plan.layout.patients)) if plan.covariates else ():
         warnings.warn(f"covariates: {text}", CarkineticsWarning, stacklevel=2)
@@ -211,6 +216,7 @@ def _describe(
         "common": list(plan.common),
         "tolerance": plan.tolerance,
         **({"covariates": plan.covariates.settings()} if plan.covariates else {}),
+        **({"prior_scale": dict(plan.prior_scale)} if plan.prior_scale else {}),
         "priors": plan.prior_texts(),
         "prior_check": {
             "cmax": gate.cmax,

@@ -66,6 +66,7 @@ def associate(
     adjust: Sequence[str] = (),
     assumed_ratio: float | None = None,
     propagate: bool = True,
+    power: bool = True,
     rules: object = "default",
     seed: int = 2026,
 ) -> Association:
@@ -110,6 +111,8 @@ def associate(
         0.6 and 1.7 by default.
     propagate : bool
         Also pool the estimates of single draws, where there is a posterior.
+    power : bool
+        Also tell the power where a p-value is above 0.05, which takes most of the time.
     rules : Rules, str or mapping
         Of the noncompartmental analysis that gives the observed values; see `nca`.
     seed : int
@@ -172,7 +175,7 @@ def associate(
     modes, absent = _modes(cohort, exposures, exposure, cell_type, assay, probability, rules)
     estimates: tuple[Estimate, ...] = ()
     left_out = counted_by_reason(endpoint.left_out)
-    power = None
+    told = None
     for values in modes:
         pairs, missing = pair_up(values, endpoint, adjusted, probability, seed)
         if time_dependent:
@@ -185,8 +188,8 @@ def associate(
         estimates += found
         if propagate and values.draws.size and not pairs.adjusted:
             estimates += propagated_estimates(endpoint.kind, draws_of(values, endpoint, pairs))
-        if power is None and not time_dependent and is_unsure(found):
-            power = assumed_power(endpoint.kind, pairs, assumed_ratio)
+        if power and told is None and not time_dependent and is_unsure(found):
+            told = assumed_power(endpoint.kind, pairs, assumed_ratio)
         known_day = max(window, landmark or 0.0)
         notes += late_peaks(endpoint, exposure, values.tmax, known_day, _word(values))
         if not is_before(endpoint, exposure, window):
@@ -215,13 +218,13 @@ def associate(
         kind=endpoint.kind,
         estimates=estimates,
         data=patient_table(modes, endpoint),
-        notes=left_out + notes + absent + _power_note(power),
+        notes=left_out + notes + absent + _power_note(told),
         clock=endpoint.clock,
         reliability=np.nan if posterior is None else posterior.reliability,
         shrinkage=np.nan if posterior is None else posterior.shrinkage,
         synthetic=cohort.synthetic,
         cohort=cohort.name,
-        power=power,
+        power=told,
     )
 
 
