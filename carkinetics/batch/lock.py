@@ -36,13 +36,7 @@ def locked(folder: Path) -> Iterator[None]:
     whatever way: a kill or a power cut leaves a file behind, but no lock.
     """
     path = folder / LOCK
-    try:
-        file = open(path, "a+", encoding="utf-8")
-    except OSError as error:
-        from carkinetics.batch.store import unwritable
-
-        raise unwritable(folder, error) from error
-    with file:
+    with _opened(path) as file:
         if not _take(file, folder):
             raise BatchError(
                 Fault(
@@ -75,15 +69,25 @@ def holder(folder: Path) -> dict[str, Any] | None:
         ``pid``, ``host`` and ``since``; None where nobody does.
     """
     path = folder / LOCK
-    try:
-        file = open(path, "r+", encoding="utf-8")
-    except OSError:
+    if not path.exists():
         return None
-    with file:
+    with _opened(path) as file:
         if _take(file, folder):
             _drop(file)
             return None
     return _read(path) or {"pid": None, "host": "", "since": ""}
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[IO[str]]:
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(open(path, "a+", encoding="utf-8"))
+        except OSError as error:
+            from carkinetics.batch.store import unwritable
+
+            raise unwritable(path.parent, error) from error
+        yield file
 
 
 def _self() -> dict[str, Any]:

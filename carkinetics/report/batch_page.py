@@ -142,7 +142,7 @@ def _listing(runs: Runs) -> Section | None:
                "how", "k-hat", "divergences", "seconds")  # fmt: skip
     cells = [
         [
-            f"{row.analysis_id}{' (base case)' if row.is_base and row.analysis_id != 'base' else ''}",
+            row.analysis_id,
             row.estimand,
             f"{row.estimate:.3g}",
             f"{row.lo:.3g} to {row.hi:.3g}" if np.isfinite(row.probability) else "",
