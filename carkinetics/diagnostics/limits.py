@@ -24,6 +24,8 @@ class Limits:
     coverage_alarm : float
         Probability of a false alarm allowed when the share of samples inside their predictive
         interval is compared with its nominal value.
+    slope : float
+        Of the log density at the optimum of an approximate fit, per SD.
     """
 
     r_hat: float = 1.01
@@ -32,6 +34,7 @@ class Limits:
     failed: int = 0
     e_bfmi: float = 0.3
     coverage_alarm: float = 0.001
+    slope: float = 0.1
 
 
 DEFAULT_LIMITS = Limits()

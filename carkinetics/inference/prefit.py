@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
+
+from carkinetics.inference.climb import climb
 
 ROUNDS = 6
 _STEP = 1e-4
@@ -169,21 +170,16 @@ def recenter(
 
 
 def _climb(density: Density, point: np.ndarray, free: np.ndarray) -> np.ndarray:
-    """Maximize the density over the free coordinates; a failed solve is a very low density."""
+    """Maximize the density over the free coordinates."""
 
     def objective(x: np.ndarray) -> tuple[float, np.ndarray]:
         full = point.copy()
         full[free] = x
         value, gradient = density(full)
-        if not np.isfinite(value) or not np.all(np.isfinite(gradient)):
-            return 1e12, np.zeros(free.size)
-        return -value, -gradient[free]
+        return value, gradient[free]
 
-    result = minimize(
-        objective, point[free], jac=True, method="L-BFGS-B", options={"maxiter": 200, "maxcor": 20}
-    )
     best = point.copy()
-    best[free] = result.x
+    best[free] = climb(objective, point[free], steps=200)
     return best
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 from scipy import special
 
+from carkinetics.inference.approximate import APPROXIMATION
 from carkinetics.inference.build import SHIFT, Plan
 from carkinetics.inference.curves import curve_cell_types, patient_curves
 from carkinetics.inference.draws import (
@@ -39,7 +40,7 @@ def build_tree(prepared: Prepared, sampled: xr.DataTree, seed: int) -> xr.DataTr
     prepared : Prepared
         What was sampled.
     sampled : DataTree
-        Draws of the free variables and statistics of the sampler.
+        Draws of the free variables and statistics of the sampler, or of an approximation.
     seed : int
         For the replicates.
 
@@ -60,7 +61,7 @@ def build_tree(prepared: Prepared, sampled: xr.DataTree, seed: int) -> xr.DataTr
     rng = np.random.default_rng([seed, 11])
     groups = {
         "posterior": posterior,
-        "sample_stats": _stats(sampled["sample_stats"].to_dataset()),
+        **_how_drawn(sampled),
         "log_likelihood": _by_sample(
             plan, posterior, {name: (log_likelihood(e), "1") for name, e in expected.items()}
         ),
@@ -79,6 +80,13 @@ def build_tree(prepared: Prepared, sampled: xr.DataTree, seed: int) -> xr.DataTr
     for name, group in groups.items():
         _require_finite(name, group)
     return xr.DataTree.from_dict({f"/{name}": group for name, group in groups.items()})
+
+
+def _how_drawn(sampled: xr.DataTree) -> dict[str, xr.Dataset]:
+    """Keep the statistics of the sampler, or what is known of the approximation."""
+    if "sample_stats" in sampled.children:
+        return {"sample_stats": _stats(sampled["sample_stats"].to_dataset())}
+    return {APPROXIMATION: sampled[APPROXIMATION].to_dataset()}
 
 
 def _constants(prepared: Prepared) -> xr.Dataset:

@@ -1,0 +1,103 @@
+"""`fit(method="laplace")`: from a compiled plan to independent draws of the approximation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from carkinetics.inference.laplace import Approximation, approximate
+from carkinetics.inference.prefit import Prefit
+from carkinetics.inference.sampling import Compiled, Prepared, centered
+
+METHOD = "laplace"
+APPROXIMATION = "carkinetics/approximation"
+
+
+def approximate_plan(
+    ready: Compiled, chains: int, draws: int, seed: int
+) -> tuple[Prepared, xr.DataTree]:
+    """Approximate the posterior of a compiled plan, and draw from the approximation.
+
+    Parameters
+    ----------
+    ready : Compiled
+        The compiled plan.
+    chains, draws : int
+        Size of the result. All draws are independent; chains only arrange them.
+    seed : int
+        Source of randomness.
+
+    Returns
+    -------
+    prepared : Prepared
+        Start, centering (all effects centered) and information of every patient effect.
+    sampled : DataTree
+        Groups ``posterior`` (free variables) and, in place of statistics of a sampler,
+        ``carkinetics/approximation``.
+    """
+    start = ready.start()
+    own = np.stack([places.patients for places in ready.effects.values()], axis=1)
+    found = approximate(ready.density, start.mode, own, start.spread)
+    points = found.draw(chains * draws, np.random.default_rng([seed, 17]))
+    prepared = Prepared(
+        plan=ready.plan,
+        pymc_model=ready.pymc_model,
+        compiled=ready.compiled,
+        start=_described(ready, found, start),
+        centering=centered(ready.effects),
+    )
+    posterior = _posterior(ready, points, chains, draws)
+    groups = {"/posterior": posterior, f"/{APPROXIMATION}": _quality(found)}
+    return prepared, xr.DataTree.from_dict(groups)
+
+
+def _posterior(ready: Compiled, points: np.ndarray, chains: int, draws: int) -> xr.Dataset:
+    """Take points of the sampler's scale to the free variables, dims chain and draw first."""
+    compiled, pymc_model = ready.compiled, ready.pymc_model
+    expanded = np.stack([np.array(compiled.expand_func(point)[0]) for point in points])
+    names, slices, shapes = compiled.shape_info
+    places = dict(zip(names, zip(slices, shapes, strict=True), strict=True))
+    variables = {}
+    for variable in pymc_model.free_RVs:
+        where, shape = places[variable.name]
+        dims = pymc_model.named_vars_to_dims.get(variable.name) or ()
+        values = expanded[:, where].reshape(chains, draws, *map(int, shape))
+        variables[variable.name] = (("chain", "draw", *dims), values)
+    used = {dim for dims, _ in variables.values() for dim in dims[2:]}
+    coords: dict[str, Any] = {"chain": np.arange(chains), "draw": np.arange(draws)}
+    coords |= {dim: np.asarray(pymc_model.coords[dim]) for dim in sorted(used)}
+    return xr.Dataset(variables, coords=coords)
+
+
+def _described(ready: Compiled, found: Approximation, start: Prefit) -> Prefit:
+    """Tell what the optimum says of every patient effect, as a start of the sampler would."""
+    point = found.point
+    variance = np.einsum("nij,nij->ni", found.center.root, found.center.root)
+    names = list(ready.effects)
+    omega = {name: float(np.exp(point[ready.effects[name].omega])) for name in names}
+    return Prefit(
+        mode=point,
+        spread=start.spread,
+        information={
+            name: np.clip(1.0 - variance[:, k] / omega[name] ** 2, 0.0, 1.0)
+            for k, name in enumerate(names)
+        },
+        omega=omega,
+        log_density=found.center.log_density,
+        log_marginal=found.center.log_marginal,
+    )
+
+
+def _quality(found: Approximation) -> xr.Dataset:
+    """Tell what of the approximation can be checked."""
+    slope = found.root.T @ found.center.gradient
+    return xr.Dataset(
+        {
+            "curvature": (("direction",), found.curvature),
+            "gradient": (("direction",), slope),
+            "log_marginal": ((), found.center.log_marginal),
+        },
+        attrs={"method": METHOD},
+    )
