@@ -82,6 +82,9 @@ class Job:
         The finished fit, if there is one.
     cores : int
         Chains that run at the same time.
+    reweigh : bool
+        Whether the analyses are those of other variants than the fit's, to be made with its
+        weighed draws.
     """
 
     key: str
@@ -95,6 +98,7 @@ class Job:
     allow_failed: bool = False
     fit_file: bytes | None = None
     cores: int = 1
+    reweigh: bool = False
 
 
 @dataclass(frozen=True)

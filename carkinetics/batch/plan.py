@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from carkinetics.batch.factors import (
 )
 from carkinetics.batch.job import Analysis, Job, Watched
 from carkinetics.batch.keys import analysis_key, fit_key, versions
+from carkinetics.batch.near import can_be_reweighted
 from carkinetics.batch.refusals import refusals
 from carkinetics.batch.store import Store
 from carkinetics.batch.timing import expected_seconds, in_time, start_seconds, workers_here
@@ -66,6 +67,8 @@ class BatchPlan:
         number.
     allow_failed : bool
         Whether fits that fail their checks are analyzed.
+    reweight : bool
+        Whether variants near the base case are tried with its weighed draws first.
     n_workers : int
         Processes at the same time.
     folder : Path or None
@@ -80,6 +83,7 @@ class BatchPlan:
     settings: Mapping[str, Any]
     refused: Mapping[str, str]
     allow_failed: bool
+    reweight: bool
     n_workers: int
     folder: Path | None
 
@@ -93,7 +97,8 @@ class BatchPlan:
     def analyses(self) -> dict[str, tuple[Analysis, ...]]:
         """Variants by the key of the fit that they need."""
         found: dict[str, list[Analysis]] = {}
-        watched = self.watched.as_dict() | {"allow_failed": self.allow_failed}
+        watched = self.watched.as_dict()
+        watched |= {"allow_failed": self.allow_failed, "reweight": self.reweight}
         fit_keys: dict[str, str] = {}
         for v in self.variants:
             shared = frozen({n: v.choices[n] for n, f in FACTORS.items() if f.part != ANALYSIS})
@@ -163,6 +168,29 @@ class BatchPlan:
         if self.folder is None or not self.folder.is_dir():
             return self.jobs(set())
         return self.jobs(set(Store(self.folder).finished()))
+
+    def near_base(self, jobs: list[Job]) -> tuple[list[Job], list[Job]]:
+        """Split jobs into those that need a fit, and those that may do with the base case's."""
+        base = self.variants[0].choices
+        near = [self.reweight and can_be_reweighted(job.analyses[0].choices, base) for job in jobs]
+        return (
+            [job for job, is_near in zip(jobs, near, strict=True) if not is_near],
+            [job for job, is_near in zip(jobs, near, strict=True) if is_near],
+        )
+
+    def reweighing(self, jobs: list[Job]) -> Job:
+        """Make the one job that tries all of these with the draws of the base case."""
+        return replace(
+            jobs[0],
+            key=self.base_fit,
+            analyses=tuple(a for job in jobs for a in job.analyses),
+            reweigh=True,
+        )
+
+    @property
+    def base_fit(self) -> str:
+        """Key of the fit of the base case."""
+        return next(iter(self.analyses))
 
     def table(self) -> pd.DataFrame:
         """List the variants.
@@ -237,6 +265,7 @@ def plan_batch(
     folder: str | Path | None = None,
     n_workers: int | None = None,
     allow_failed: bool = False,
+    reweight: bool = True,
     **settings: Any,
 ) -> BatchPlan:
     """Check every variant; see `Variants.plan`."""
@@ -258,6 +287,7 @@ def plan_batch(
         settings=chosen,
         refused=refusals(listed, declared, cohort, method),
         allow_failed=allow_failed,
+        reweight=reweight and method != SAMPLES,
         n_workers=workers_here() if n_workers is None else n_workers,
         folder=None if folder is None else Path(folder),
     )

@@ -78,6 +78,16 @@ class Progress:
         self.say(f"{self._before + self._done:,} of {len(self._plan.variants):,}: {what}{left}")
         self._write("running")
 
+    def reweighed(self, done: int, left: int, fits: int) -> None:
+        """Count the variants that the draws of the base case could do."""
+        self._done += done
+        self._jobs_left = max(0, self._jobs_left - done)
+        text = f"{done} variant(s) from the weighed draws of the base case"
+        if left:
+            text += f"; {left} need {fits} fit(s) of their own"
+        self.say(text)
+        self._write("running")
+
     def tick(self, running: int) -> None:
         """Refresh the status file now and then."""
         self._running = running

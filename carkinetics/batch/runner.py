@@ -45,6 +45,7 @@ def run_variants(
     retries: int = 2,
     time_limit: float | None = None,
     allow_failed: bool = False,
+    reweight: bool = True,
     progress: str = "log",
     **settings: Any,
 ) -> Runs:
@@ -81,6 +82,10 @@ def run_variants(
         After which the process of a fit is ended [s].
     allow_failed : bool
         Also analyze fits that fail their checks. Without it they are rows without a number.
+    reweight : bool
+        Try variants near the base case (scales of priors, one patient left out, rules for samples
+        below the limit) with its weighed draws, and fit only those whose Pareto k-hat is above
+        0.7. The table says which row was obtained how.
     progress : {"log", "none"}
         Lines on standard error; the folder has them in any case.
     **settings
@@ -109,6 +114,7 @@ def run_variants(
         folder=folder,
         n_workers=n_workers,
         allow_failed=allow_failed,
+        reweight=reweight,
         **settings,
     )
     store = Store(Path(folder))
@@ -169,13 +175,18 @@ class _Dispatch:
         self._back: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._out: dict[Any, tuple[Job, int]] = {}
         self._away = 0.0
+        self._waiting: list[Job] = []
+        self._near: list[Job] = []
 
     def run(self, jobs: Sequence[Job]) -> None:
         """Do all jobs."""
-        waiting = list(reversed(jobs))
-        while waiting or self._out:
-            while waiting and len(self._out) < self._room():
-                self._hand_out(waiting.pop(), 0)
+        others, self._near = self._plan.near_base(list(jobs))
+        self._waiting = list(reversed(others))
+        if not any(job.key == self._plan.base_fit for job in others):
+            self._try_near()
+        while self._waiting or self._out:
+            while self._waiting and len(self._out) < self._room():
+                self._hand_out(self._waiting.pop(), 0)
             self._shown.tick(len(self._out))
             if self._workers is not None:
                 self._workers.look_after()
@@ -185,6 +196,16 @@ class _Dispatch:
                 self._take_in(self._back.get(timeout=_TICK))
             except queue.Empty:
                 continue
+
+    def _try_near(self) -> None:
+        """Let the draws of the base case do what they can, once they are there."""
+        near, self._near = self._near, []
+        if not near:
+            return
+        if self._store.fit_facts(self._plan.base_fit) is None:
+            self._waiting = list(reversed(near)) + self._waiting
+        else:
+            self._waiting.append(self._plan.reweighing(near))
 
     def _room(self) -> int:
         if self._workers is not None:
@@ -237,11 +258,30 @@ class _Dispatch:
             self._shown.say(f"{job.analyses[0].name}: {reason}; trying again")
             self._hand_out(job, attempt + 1)
             return
+        if job.reweigh:
+            self._refit(job, set())
+            return
         tries = f"{attempt + 1} tries" if attempt else "1 try"
         for analysis in job.analyses:
             record = failed_record(self._plan, analysis.name, f"{reason} ({tries})", lost=True)
             self._store.put_result(analysis.key, record)
         self._shown.finished(job, failed=len(job.analyses), seconds=None, why=reason)
+        self._base_is_over(job)
+
+    def _base_is_over(self, job: Job) -> None:
+        if job.key == self._plan.base_fit and not job.reweigh:
+            self._try_near()
+
+    def _refit(self, job: Job, done: set[str]) -> None:
+        """Fit what the draws of the base case could not do."""
+        left = [a.key for a in job.analyses if a.key not in done]
+        again = [j for j in self._plan.jobs(self._finished()) if j.analyses[0].key in left]
+        self._waiting = list(reversed(again)) + self._waiting
+        self._shown.reweighed(len(done), len(left), len(again))
+
+    def _finished(self) -> set[str]:
+        found = self._store.finished()
+        return {key for key, record in found.items() if not record.get("lost")}
 
     def _keep(self, job: Job, finished: Finished) -> None:
         if finished.fit_file is not None:
@@ -255,7 +295,11 @@ class _Dispatch:
             seconds = result.get("process_seconds", seconds)
         if self._workers is not None:
             self._workers.progressed()
+        if job.reweigh:
+            self._refit(job, set(finished.results))
+            return
         self._shown.finished(job, failed=failed, seconds=seconds, why=why)
+        self._base_is_over(job)
 
     def _is_there(self) -> bool:
         return self._client.status == "running"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,10 @@ def work(job: Job) -> Finished:
     """
     _check_versions(job)
     started = time.monotonic()
+    if job.reweigh:
+        from carkinetics.batch.reweigh import reweigh
+
+        return reweigh(job)
     finished = _from_samples(job) if job.method == SAMPLES else _from_a_fit(job)
     for result in finished.results.values():
         result["process_seconds"] = time.monotonic() - started
@@ -67,7 +72,7 @@ def _from_samples(job: Job) -> Finished:
             results[analysis.key] = _failure(job, analysis, str(error), _NO_FIT, started)
             continue
         facts = _NO_FIT | {"data_hash": cohort.data_hash}
-        results[analysis.key] = _analyzed(job, analysis, cohort, None, facts)
+        results[analysis.key] = analyzed(job, analysis, cohort, None, facts)
     return Finished(results)
 
 
@@ -77,14 +82,23 @@ def _from_a_fit(job: Job) -> Finished:
     try:
         cohort = changed_cohort(job.cohort, job.analyses[0].choices, for_fit=True)
         facts["data_hash"] = cohort.data_hash
-        fit, fit_file = _fitted(job, cohort)
-        facts |= _facts(fit) | {"fit_seconds": time.monotonic() - started}
-        exposures = _exposures(fit, job)
+        fit, fit_file = fitted(job, cohort)
+        known = {"data_hash": cohort.data_hash, "fit_seconds": time.monotonic() - started}
+        facts = facts_of(fit) | known
+        exposures = exposures_of(fit, job)
     except CarkineticsError as error:
         failed = {a.key: _failure(job, a, str(error), facts, started) for a in job.analyses}
         return Finished(failed, fit_file, plain_data(facts))
-    results = {a.key: _analyzed(job, a, fit.cohort, exposures, facts) for a in job.analyses}
+    results = {a.key: analyzed(job, a, fit.cohort, exposures, facts) for a in job.analyses}
     return Finished(results, fit_file, plain_data(facts))
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Silence what a warning says of a fit: it stands in the table, as checks and divergences."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CarkineticsWarning)
+        yield
 
 
 def _check_versions(job: Job) -> None:
@@ -102,13 +116,11 @@ def _check_versions(job: Job) -> None:
         )
 
 
-def _fitted(job: Job, cohort: Cohort) -> tuple[Fit, bytes | None]:
+def fitted(job: Job, cohort: Cohort) -> tuple[Fit, bytes | None]:
     """Load the fit if it is finished, else make it; its file is None where it was there."""
     from carkinetics.inference import load_fit
 
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        # What a warning says of the fit stands in the table: checks, divergences.
-        warnings.simplefilter("ignore", CarkineticsWarning)
+    with tempfile.TemporaryDirectory() as folder, quiet():
         path = Path(folder) / "fit.nc"
         if job.fit_file is not None:
             path.write_bytes(job.fit_file)
@@ -157,26 +169,25 @@ def prior_scales(choices: Mapping[str, Any]) -> dict[str, float]:
     return {group: whole * float(choices[f"prior_scale_{group}"]) for group in _GROUPS}
 
 
-def _facts(fit: Fit) -> dict[str, Any]:
+def facts_of(fit: Fit) -> dict[str, Any]:
     """Collect what is known of a fit."""
     stats = fit.data["sample_stats"] if "sample_stats" in fit.data.children else {}
     diverging = int(stats["diverging"].sum()) if "diverging" in stats else None
-    return {"divergences": diverging}
+    return _NO_FIT | {"divergences": diverging}
 
 
-def _exposures(fit: Fit, job: Job) -> Exposure:
+def exposures_of(fit: Fit, job: Job) -> Exposure:
     """Summarize everything the analyses of a fit use, once."""
     from carkinetics.exposure import summarize
 
     names = [parse_exposure(a.choices["exposure"]).quantity for a in job.analyses]
     names += [parse_exposure(name).quantity for name in job.watched.quantities]
     wanted = list(dict.fromkeys((*names, "tmax")))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", CarkineticsWarning)
+    with quiet():
         return summarize(fit, wanted, allow_failed=job.allow_failed)
 
 
-def _analyzed(
+def analyzed(
     job: Job,
     analysis: Analysis,
     cohort: Cohort,
@@ -185,8 +196,7 @@ def _analyzed(
 ) -> dict[str, Any]:
     started = time.monotonic()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", CarkineticsWarning)
+        with quiet():
             rows = rows_of(cohort, exposures, analysis.choices, job.watched)
     except CarkineticsError as error:
         return _failure(job, analysis, str(error), facts, started)
@@ -203,12 +213,12 @@ def _result(
     seconds = time.monotonic() - started + float(facts["fit_seconds"])
     shared = {
         "divergences": facts["divergences"],
-        "khat_max": None,
+        "khat_max": facts.get("khat_max"),
         "p_dir": None,
         "seconds": round(seconds, 3),
         "data_hash": facts["data_hash"],
         "code_version": code_version(),
-        "how": _HOW[job.method],
+        "how": facts.get("how", _HOW[job.method]),
         "fit": analysis.fit,
     }
     filled = [shared | row | {"status": FAILED if row.get("reason") else DONE} for row in rows]
