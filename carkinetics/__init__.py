@@ -53,6 +53,7 @@ _HOME = {
     "plot_patient_flow": "carkinetics.plotting",
     "plot_peak_by_progression": "carkinetics.plotting",
     "plot_persistence": "carkinetics.plotting",
+    "plot_prior_likelihood": "carkinetics.plotting",
     "plot_profile": "carkinetics.plotting",
     "plot_response": "carkinetics.plotting",
     "plot_screen": "carkinetics.plotting",

@@ -194,6 +194,7 @@ def analyzed(
     exposures: Exposure | None,
     facts: Mapping[str, Any],
 ) -> dict[str, Any]:
+    """Compute the rows of one variant, or the reason why there are none."""
     started = time.monotonic()
     try:
         with quiet():

@@ -10,6 +10,7 @@ from carkinetics.plotting.levels import plot_levels
 from carkinetics.plotting.model import plot_model
 from carkinetics.plotting.patient_flow import plot_patient_flow
 from carkinetics.plotting.persistence import plot_persistence
+from carkinetics.plotting.prior_likelihood import plot_prior_likelihood
 from carkinetics.plotting.profile import plot_profile
 from carkinetics.plotting.progression import plot_peak_by_progression
 from carkinetics.plotting.screen import plot_screen
@@ -35,6 +36,7 @@ __all__ = [
     "plot_patient_flow",
     "plot_peak_by_progression",
     "plot_persistence",
+    "plot_prior_likelihood",
     "plot_profile",
     "plot_response",
     "plot_screen",
