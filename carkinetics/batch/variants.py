@@ -247,7 +247,8 @@ def variants(
         prior_scale: 0.5, 2
         landmark: 28
     """
-    given = dict(base or {})
+    given = {name: _same(level) for name, level in dict(base or {}).items()}
+    listed = [{name: _same(level) for name, level in changes.items()} for changes in listed]
     faults = [_unknown(name, "factor") for name in factors if name not in FACTORS]
     faults += [_unknown(name, "factor of the base case") for name in given if name not in FACTORS]
     for place, changes in enumerate(listed, start=1):
@@ -274,7 +275,7 @@ def variants(
         watched = ()
     if not watched and not quantities and "outcome" not in {*factors, *given} and not listed:
         faults.append(Fault("variants", "nothing is watched", "Name outcomes or quantities."))
-    levels = {name: _levels(name, value) for name, value in factors.items()}
+    levels = {name: _same(_levels(name, value)) for name, value in factors.items()}
     faults += [
         Fault("variants", f"{name} has no level", "Give at least one.", section=name)
         for name, found in levels.items()
@@ -286,7 +287,7 @@ def variants(
         factors=levels,
         base=given,
         design=design if levels or not listed else LISTED,
-        listed=tuple(dict(changes) for changes in listed),
+        listed=tuple(listed),
         outcomes=watched,
         quantities=(quantities,) if isinstance(quantities, str) else tuple(quantities),
         per=per,
@@ -336,6 +337,15 @@ def _levels(name: str, value: Any) -> tuple[Any, ...]:
     if isinstance(value, list | tuple):
         return tuple(value)
     return (value,)
+
+
+def _same(level: Any) -> Any:
+    """Write 28.0 as 28, so that the same level has the same key."""
+    if isinstance(level, float) and level.is_integer():
+        return int(level)
+    if isinstance(level, list | tuple):
+        return type(level)(_same(item) for item in level)
+    return level
 
 
 def _unknown(name: str, kind: str) -> Fault:
