@@ -118,7 +118,11 @@ def test_g_04_every_job_appears_and_a_failure_is_a_row(small_batch):
     assert "There are: Cox (Efron)" in table.loc["test=no such test", "reason"]
     assert np.isnan(table.loc["test=no such test", "estimate"])
     assert list(runs.table.columns) == list(COLUMNS)
-    assert list(runs.table.columns)[: len(COLUMN_5) + 1] == [*COLUMN_5[:8], "p_value", *COLUMN_5[8:]]
+    assert list(runs.table.columns)[: len(COLUMN_5) + 1] == [
+        *COLUMN_5[:8],
+        "p_value",
+        *COLUMN_5[8:],
+    ]
     assert (runs.folder / "table.csv").exists()
 
 
@@ -138,7 +142,9 @@ def test_what_a_batch_says_and_draws(small_batch, tmp_path):
     assert sentence.startswith("ttp: hazard ratio per doubling: ")
     assert "2 variant(s) without a number" in sentence
     for draw in (runs.plot, runs.tornado, runs.specification_curve):
-        texts = [text.get_text() for text in draw().figure.findobj(lambda a: hasattr(a, "get_text"))]
+        texts = [
+            text.get_text() for text in draw().figure.findobj(lambda a: hasattr(a, "get_text"))
+        ]
         assert any("SYNTHETIC" in text for text in texts)
     with pytest.raises(BatchError, match="No patient is left out"):
         runs.leave_one_out()
@@ -157,7 +163,9 @@ def test_the_status_of_a_batch_is_told_from_outside(small_batch):
 
 def test_a_dry_run_says_what_a_plan_takes(tmp_path):
     plan = Path(__file__).parent.parent / "examples" / "sensitivity.toml"
-    told = CliRunner().invoke(app, ["batch", str(plan), "--folder", str(tmp_path / "r"), "--dry-run"])
+    told = CliRunner().invoke(
+        app, ["batch", str(plan), "--folder", str(tmp_path / "r"), "--dry-run"]
+    )
     assert told.exit_code == 0, told.output
     assert "12 variants, no fit (samples)" in told.stdout
     assert not (tmp_path / "r").exists()

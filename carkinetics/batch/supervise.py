@@ -22,7 +22,7 @@ from typing import IO
 from carkinetics.batch.child import receive, send
 from carkinetics.batch.lost import Lost
 
-_POLL = 0.05
+_POLL = 0.2
 _KEPT = 20_000  # letters of what a process wrote, for the reason of its end
 _BLAS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 

@@ -127,17 +127,11 @@ def leave_patients_out(
     posterior = fit.data["posterior"].to_dataset()
     total = posterior.sizes["chain"] * posterior.sizes["draw"]
     keep = np.unique(np.linspace(0, total - 1, min(draws, total)).round().astype(int))
-    centering = fit.data["constant_data"]["centering"].values
-    coordinates = patient_coordinates(fit.plan, posterior, centering)
-    shared = _Shared(fit, posterior, keep)
+    shared = Shared(fit, posterior, keep)
     found = {}
     for name in fit.select_patients(patients):
         i = fit.patients.index(name)
-        own = coordinates[:, :, i].reshape(total, -1)
-        if SHIFT in posterior:
-            shift = posterior[SHIFT].transpose("chain", "draw", "patient").values[:, :, i]
-            own = np.column_stack([own, shift.ravel()])
-        proposal = propose(own, np.random.default_rng([seed, i]))
+        proposal = propose(own_effects(fit, i), np.random.default_rng([seed, i]))
         found[name] = leave_out(
             shared.log_likelihood(i, proposal.effects), shared.log_prior(i, proposal.effects),
             proposal,
@@ -145,8 +139,36 @@ def leave_patients_out(
     return PatientsOut(found, keep, fit.synthetic)
 
 
-class _Shared:
-    """What all patients share, on some of the draws."""
+def own_effects(fit: Fit, i: int) -> np.ndarray:
+    """Give all draws of a patient's own effects, the offset between assays last.
+
+    Returns
+    -------
+    array, shape (draw, effect)
+        On the transformed scale.
+    """
+    posterior = fit.data["posterior"].to_dataset()
+    centering = fit.data["constant_data"]["centering"].values
+    own = patient_coordinates(fit.plan, posterior, centering)[:, :, i]
+    own = own.reshape(-1, own.shape[-1])
+    if SHIFT not in posterior:
+        return own
+    shift = posterior[SHIFT].transpose("chain", "draw", "patient").values[:, :, i]
+    return np.column_stack([own, shift.ravel()])
+
+
+class Shared:
+    """What all patients share, on some of the draws.
+
+    Parameters
+    ----------
+    fit : Fit
+        Whose plan says what there is.
+    posterior : Dataset
+        Draws.
+    keep : array of int, shape (draw,)
+        Positions of those to use, in the order (chain, draw).
+    """
 
     def __init__(self, fit: Fit, posterior: Any, keep: np.ndarray) -> None:
         self._plan = fit.plan
