@@ -5,6 +5,7 @@ Slow: the whole point is to start over. The random times come from a fixed seed.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -157,7 +158,7 @@ def run(folder: Path, name: str, *more: str) -> subprocess.Popen:
         [sys.executable, "-c", "from carkinetics.cli import app; app()", "batch",
          str(folder / "plan.toml"), "--folder", str(folder / name), *more],
         stdout=subprocess.DEVNULL,
-        stderr=open(folder / f"{name}.txt", "ab"),  # noqa: SIM115
+        stderr=open(folder / f"{name}.txt", "ab"),
     )  # fmt: skip
 
 
@@ -188,7 +189,5 @@ def none_left(folder: Path, within: float = 30.0) -> bool:
 
 
 def kill(pid: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):  # it was quicker
         os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass  # it was quicker

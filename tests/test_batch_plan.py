@@ -200,8 +200,13 @@ def test_the_faults_of_a_file_are_told_at_once_with_their_place(tmp_path):
     with pytest.raises(BatchError) as caught:
         ck.read_plan(path)
     told = str(caught.value)
-    for text in ("'daat' is unknown; did you mean 'data'", "did you mean 'blq'", "did you mean 'per'",
-                 "data: is missing", "plan.toml"):  # fmt: skip
+    for text in (
+        "'daat' is unknown; did you mean 'data'",
+        "did you mean 'blq'",
+        "did you mean 'per'",
+        "data: is missing",
+        "plan.toml",
+    ):
         assert text in told
 
 

@@ -188,14 +188,14 @@ def test_a_scheduler_that_does_not_answer_is_told_plainly(synthetic, tmp_path, m
 
 
 def test_a_process_that_ends_early_is_told_with_its_reason(tmp_path):
-    with pytest.raises(Lost, match="its process ended with code 1: .*Error"):
+    with pytest.raises(Lost, match=r"its process ended with code 1: .*Error"):
         supervise(b"no job", str(tmp_path), str(tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["slot-0"]
 
 
 def test_a_process_that_takes_too_long_is_ended(tmp_path):
     started = time.monotonic()
-    with pytest.raises(Lost, match="longer than the limit of 0.05 s"):
+    with pytest.raises(Lost, match=r"longer than the limit of 0\.05 s"):
         supervise(b"no job", str(tmp_path), str(tmp_path), time_limit=0.05)
     assert time.monotonic() - started < 30
 

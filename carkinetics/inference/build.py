@@ -210,7 +210,7 @@ def plan_fit(
             f"model {model.name}: no parameter varies between patients. Give at least one of "
             'them vary = "patient" and an omega, and do not name them all in common=(...).'
         )
-    return Plan(
+    plan = Plan(
         source=model,
         model=expanded,
         system=system,
@@ -227,6 +227,9 @@ def plan_fit(
         ),
         prior_scale=scale,
     )
+    if scale:
+        plan.prior_texts()  # a prior that cannot be as wide is told now
+    return plan
 
 
 def build_model(model: Model, cohort: Cohort, **options: Any) -> pm.Model:

@@ -2,7 +2,7 @@
 
 Throughput: the same fits on one worker and on two; the peer is one worker, the target 1.8 times its
 pace. Overhead: what passes beside the fits themselves (starting processes, reading and writing), as
-a share of their time. Listing: ten thousand variants, from the declaration to the work that is left.
+a share of their time. Listing: ten thousand variants, from the declaration to the work left.
 Runs: Cmax and AUC0-28 of the default model for many parameter sets; the peer is the general-purpose
 solver of scipy, on a few of them.
 
