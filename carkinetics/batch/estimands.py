@@ -33,7 +33,11 @@ _DOUBLING = "per doubling"
 
 
 def rows_of(
-    cohort: Cohort, exposures: Exposure | None, choices: Mapping[str, Any], watched: Watched
+    cohort: Cohort,
+    exposures: Exposure | None,
+    choices: Mapping[str, Any],
+    watched: Watched,
+    seed: int = 2026,
 ) -> list[dict[str, Any]]:
     """Compute everything watched for one variant.
 
@@ -47,6 +51,8 @@ def rows_of(
         Of every factor.
     watched : Watched
         What to compute.
+    seed : int
+        Of drawn permutations.
 
     Returns
     -------
@@ -61,7 +67,8 @@ def rows_of(
     exposure = parse_exposure(choices["exposure"])
     outcomes = watched.outcomes or (() if not choices["outcome"] else (choices["outcome"],))
     rows = [
-        _associated(cohort, exposures, exposure, outcome, choices, watched) for outcome in outcomes
+        _associated(cohort, exposures, exposure, outcome, choices, watched, seed)
+        for outcome in outcomes
     ]
     rows += [
         _geometric_mean(cohort, exposures, parse_exposure(name), choices, watched)
@@ -77,6 +84,7 @@ def _associated(
     outcome: str,
     choices: Mapping[str, Any],
     watched: Watched,
+    seed: int,
 ) -> dict[str, Any]:
     named, column = with_outcome(cohort, outcome)
     kept = parse_subset(choices["subset"], cohort)
@@ -95,6 +103,7 @@ def _associated(
         adjust=() if adjust == "none" else (adjust,) if isinstance(adjust, str) else tuple(adjust),
         propagate=choices["estimator"] == "cut",
         power=False,
+        seed=seed,
         rules=_rules(choices) if exposures is None else "default",
     )
     estimate = _chosen(found, choices)

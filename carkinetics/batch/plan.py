@@ -115,6 +115,11 @@ class BatchPlan:
         """Key of the result of every variant, by its name."""
         return {a.name: a.key for group in self.analyses.values() for a in group}
 
+    @cached_property
+    def by_name(self) -> dict[str, Variant]:
+        """Every variant, by its name."""
+        return {variant.name: variant for variant in self.variants}
+
     @property
     def n_fits(self) -> int:
         """Number of different fits that the variants need."""
@@ -275,8 +280,7 @@ def plan_batch(
         faults += _level_faults(declared, context)
     if faults:
         raise BatchError(faults)
-    chosen = {} if method == SAMPLES else {"seed": _DEFAULT_SEED}
-    chosen |= settings
+    chosen = {"seed": _DEFAULT_SEED} | settings
     listed = tuple(declared.expand(cohort, method))
     return BatchPlan(
         model=model,

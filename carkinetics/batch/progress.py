@@ -78,10 +78,10 @@ class Progress:
         self.say(f"{self._before + self._done:,} of {len(self._plan.variants):,}: {what}{left}")
         self._write("running")
 
-    def reweighed(self, done: int, left: int, fits: int) -> None:
-        """Count the variants that the draws of the base case could do."""
+    def reweighed(self, done: int, left: int, tried: int, fits: int) -> None:
+        """Count the variants that the draws of the base case could do, and the fits tried."""
         self._done += done
-        self._jobs_left = max(0, self._jobs_left - done)
+        self._jobs_left += fits - tried
         text = f"{done} variant(s) from the weighed draws of the base case"
         if left:
             text += f"; {left} need {fits} fit(s) of their own"

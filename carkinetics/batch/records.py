@@ -52,7 +52,7 @@ def failed_record(plan: BatchPlan, name: str, reason: str, *, lost: bool) -> dic
     -------
     dict
     """
-    variant = next(v for v in plan.variants if v.name == name)
+    variant = plan.by_name[name]
     row = {
         "estimand": "",
         "status": FAILED,

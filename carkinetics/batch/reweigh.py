@@ -47,10 +47,15 @@ def reweigh(job: Job) -> Finished:
         A result for every analysis whose weights can be used; the others need a fit.
     """
     started = time.monotonic()
-    with quiet():
-        fit, _ = fitted(job, job.cohort)
-        exposures = exposures_of(fit, job)
-        facts = facts_of(fit)
+    if job.fit_file is None:
+        return Finished({})
+    try:
+        with quiet():
+            fit, _ = fitted(job, job.cohort)
+            exposures = exposures_of(fit, job)
+    except CarkineticsError:
+        return Finished({})  # the base case fails its checks: its draws are of no use to others
+    facts = facts_of(fit)
     results: dict[str, dict[str, Any]] = {}
     for group in _by_fit(job.analyses).values():
         began = time.monotonic()

@@ -175,18 +175,18 @@ class _Dispatch:
         self._back: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._out: dict[Any, tuple[Job, int]] = {}
         self._away = 0.0
-        self._waiting: list[Job] = []
+        self._waiting: list[tuple[Job, int]] = []  # with how often it was tried; next at the end
         self._near: list[Job] = []
 
     def run(self, jobs: Sequence[Job]) -> None:
         """Do all jobs."""
         others, self._near = self._plan.near_base(list(jobs))
-        self._waiting = list(reversed(others))
+        self._last(others)
         if not any(job.key == self._plan.base_fit for job in others):
             self._try_near()
         while self._waiting or self._out:
             while self._waiting and len(self._out) < self._room():
-                self._hand_out(self._waiting.pop(), 0)
+                self._hand_out(*self._waiting.pop())
             self._shown.tick(len(self._out))
             if self._workers is not None:
                 self._workers.look_after()
@@ -203,15 +203,20 @@ class _Dispatch:
         if not near:
             return
         if self._store.fit_facts(self._plan.base_fit) is None:
-            self._waiting = list(reversed(near)) + self._waiting
+            self._last(near)
         else:
-            self._waiting.append(self._plan.reweighing(near))
+            self._waiting.append((self._plan.reweighing(near), 0))
+
+    def _last(self, jobs: Sequence[Job]) -> None:
+        """Put jobs behind those that wait."""
+        self._waiting = [(job, 0) for job in reversed(jobs)] + self._waiting
 
     def _room(self) -> int:
         if self._workers is not None:
             return self._plan.n_workers * _AHEAD
-        threads = sum(self._client.nthreads().values()) if self._is_there() else 1
-        return max(1, threads) * _AHEAD
+        if not self._is_there():
+            return 0
+        return max(1, sum(self._client.nthreads().values())) * _AHEAD
 
     def _hand_out(self, job: Job, attempt: int) -> None:
         if self._plan.n_fits:
@@ -233,8 +238,8 @@ class _Dispatch:
 
         job, attempt = self._out.pop(future.key)
         if future.status == "cancelled":
-            # The scheduler went and came back without its tasks.
-            self._hand_out(job, attempt + 1)
+            # The scheduler went; it may come back, without its tasks.
+            self._waiting.append((job, attempt))
             return
         try:
             content = future.result()
@@ -256,7 +261,7 @@ class _Dispatch:
     def _lost(self, job: Job, attempt: int, reason: str) -> None:
         if attempt < self._retries:
             self._shown.say(f"{job.analyses[0].name}: {reason}; trying again")
-            self._hand_out(job, attempt + 1)
+            self._waiting.append((job, attempt + 1))
             return
         if job.reweigh:
             self._refit(job, set())
@@ -276,8 +281,8 @@ class _Dispatch:
         """Fit what the draws of the base case could not do."""
         left = [a.key for a in job.analyses if a.key not in done]
         again = [j for j in self._plan.jobs(self._finished()) if j.analyses[0].key in left]
-        self._waiting = list(reversed(again)) + self._waiting
-        self._shown.reweighed(len(done), len(left), len(again))
+        self._last(again)
+        self._shown.reweighed(len(done), len(left), len({a.fit for a in job.analyses}), len(again))
 
     def _finished(self) -> set[str]:
         found = self._store.finished()

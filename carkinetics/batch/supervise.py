@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -24,6 +25,7 @@ from carkinetics.batch.lost import Lost
 
 _POLL = 0.2
 _KEPT = 20_000  # letters of what a process wrote, for the reason of its end
+_EXCEPTION = re.compile(r"[\w.]+(Error|Exception|Interrupt|Exit)\b")
 _BLAS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -122,8 +124,10 @@ def _listen(channel: IO[bytes], told: list[bytes]) -> None:
 
 
 def _why(code: int, told: str) -> str:
-    lines = [line for line in told.splitlines() if line.strip()]
-    last = f": {lines[-1].strip()}" if lines else ""
+    lines = [line.strip() for line in told.splitlines() if line.strip()]
+    # What an exception says may have several lines; its name stands at the start of the first.
+    first = max((k for k, line in enumerate(lines) if _EXCEPTION.match(line)), default=-1)
+    last = f": {' '.join(lines[first:])}" if lines else ""
     if code < 0:
         name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
         memory = " (often the system's answer to a lack of memory)" if name == "SIGKILL" else ""

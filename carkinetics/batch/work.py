@@ -198,7 +198,7 @@ def analyzed(
     started = time.monotonic()
     try:
         with quiet():
-            rows = rows_of(cohort, exposures, analysis.choices, job.watched)
+            rows = rows_of(cohort, exposures, analysis.choices, job.watched, job.settings["seed"])
     except CarkineticsError as error:
         return _failure(job, analysis, str(error), facts, started)
     return _result(job, analysis, rows, facts, started)
