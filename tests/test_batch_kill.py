@@ -9,6 +9,7 @@ import contextlib
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -126,8 +127,11 @@ def test_a_request_to_end_is_followed_at_once(tmp_path):
 def test_a_cluster_of_separate_processes_gives_the_same_table(tmp_path):
     (tmp_path / "plan.toml").write_text(SAMPLES)
     assert run(tmp_path, "here").wait() == 0
-    address = "tcp://127.0.0.1:28786"
-    started = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--port", "28786",
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"tcp://127.0.0.1:{port}"
+    started = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--port", str(port),
                "--host", "127.0.0.1", "--no-dashboard"]  # fmt: skip
     worker = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1",
               "--no-nanny", "--no-dashboard", "--local-directory", str(tmp_path)]  # fmt: skip

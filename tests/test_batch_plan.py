@@ -10,7 +10,7 @@ import carkinetics as ck
 from carkinetics.batch.changes import changed_cohort, parse_subset
 from carkinetics.batch.factors import FACTORS
 from carkinetics.batch.near import can_be_reweighted
-from carkinetics.batch.variants import in_words
+from carkinetics.batch.words import in_words
 from carkinetics.errors import BatchError, DataError
 
 

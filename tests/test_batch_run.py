@@ -171,6 +171,19 @@ def test_a_dry_run_says_what_a_plan_takes(tmp_path):
     assert not (tmp_path / "r").exists()
 
 
+def test_the_example_runs_as_it_is_printed(tmp_path):
+    plan = Path(__file__).parent.parent / "examples" / "sensitivity.toml"
+    assert [path.name for path in plan.parent.glob("*.toml")] == [plan.name]
+    command = ["batch", str(plan), "--folder", str(tmp_path / "runs"), "--workers", "1"]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    runs = ck.load_runs(tmp_path / "runs")
+    assert runs.table["analysis_id"].nunique() == 12
+    assert (runs.table["status"] == "done").all()
+    assert len(runs.estimands) == 2
+    assert "SYNTHETIC" in (tmp_path / "runs" / "batch_report.html").read_text(encoding="utf-8")
+
+
 def test_a_folder_without_a_batch_is_told_plainly(tmp_path):
     with pytest.raises(BatchError, match="there is no batch in this folder"):
         ck.load_runs(tmp_path)

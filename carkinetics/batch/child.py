@@ -12,7 +12,6 @@ import json
 import os
 import pickle
 import struct
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,4 +93,4 @@ def _end_with_parent(channel: IO[bytes]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

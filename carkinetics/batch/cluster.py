@@ -123,13 +123,16 @@ def connected(
         with _client(Client, scheduler) as client:
             yield client, None
         return
-    quiet = {"distributed.scheduler.allowed-failures": retries}
+    quiet = {
+        "distributed.scheduler.allowed-failures": retries,
+        "distributed.scheduler.dashboard.enabled": False,
+    }
     with (
         dask.config.set(quiet),
         LocalCluster(
             n_workers=0,
             processes=False,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # whichever port is free, for this machine only
             host="127.0.0.1",
             protocol="tcp://",
             silence_logs=logging.CRITICAL,

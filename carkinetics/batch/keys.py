@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from carkinetics.batch.factors import ANALYSIS, FACTORS, default_of
-from carkinetics.batch.variants import frozen
+from carkinetics.batch.words import frozen
 
 # Besides those on which draws depend: tables and classical estimates depend on these.
 _MORE = ("pandas", "statsmodels")

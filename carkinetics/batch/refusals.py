@@ -9,7 +9,8 @@ from carkinetics.batch.changes import parse_subset
 from carkinetics.batch.exposures import parse_exposure, sample_assay
 from carkinetics.batch.factors import SAMPLES
 from carkinetics.batch.outcomes import with_outcome, without_outcome
-from carkinetics.batch.variants import Variant, Variants, frozen
+from carkinetics.batch.variants import Variant, Variants
+from carkinetics.batch.words import frozen
 from carkinetics.cohort import Cohort
 from carkinetics.errors import CarkineticsError
 from carkinetics.outcomes.adjustment import covariates

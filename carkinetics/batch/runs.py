@@ -12,7 +12,8 @@ import pandas as pd
 
 from carkinetics.batch.rows import COLUMNS, DONE, FAILED
 from carkinetics.batch.store import PLAN, Store
-from carkinetics.batch.variants import BASE, in_words
+from carkinetics.batch.variants import BASE
+from carkinetics.batch.words import in_words
 from carkinetics.errors import BatchError
 
 if TYPE_CHECKING:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import difflib
 import itertools
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from carkinetics.batch.factors import FACTORS, default_of
+from carkinetics.batch.words import frozen, in_words, same_level
 from carkinetics.errors import BatchError, Fault
 
 if TYPE_CHECKING:
@@ -247,8 +247,8 @@ def variants(
         prior_scale: 0.5, 2
         landmark: 28
     """
-    given = {name: _same(level) for name, level in dict(base or {}).items()}
-    listed = [{name: _same(level) for name, level in changes.items()} for changes in listed]
+    given = {name: same_level(level) for name, level in dict(base or {}).items()}
+    listed = [{name: same_level(level) for name, level in changes.items()} for changes in listed]
     faults = [_unknown(name, "factor") for name in factors if name not in FACTORS]
     faults += [_unknown(name, "factor of the base case") for name in given if name not in FACTORS]
     for place, changes in enumerate(listed, start=1):
@@ -275,7 +275,7 @@ def variants(
         watched = ()
     if not watched and not quantities and "outcome" not in {*factors, *given} and not listed:
         faults.append(Fault("variants", "nothing is watched", "Name outcomes or quantities."))
-    levels = {name: _same(_levels(name, value)) for name, value in factors.items()}
+    levels = {name: same_level(_levels(name, value)) for name, value in factors.items()}
     faults += [
         Fault("variants", f"{name} has no level", "Give at least one.", section=name)
         for name, found in levels.items()
@@ -295,33 +295,6 @@ def variants(
     )
 
 
-def frozen(choices: Mapping[str, Any]) -> str:
-    """Write choices so that equal ones are equal, whatever the order of their keys."""
-    return json.dumps(choices, sort_keys=True, default=list)
-
-
-def in_words(level: Any) -> str:
-    """Write a level as figures and names of variants have it.
-
-    Examples
-    --------
-    >>> in_words([7, 14, 21, 28]), in_words({"cmax": ["age"]}), in_words(2.0)
-    ('7/14/21/28', 'cmax ~ age', '2')
-    """
-    if isinstance(level, bool):
-        return "yes" if level else "no"
-    if isinstance(level, int | float):
-        return f"{level:g}"
-    if isinstance(level, Mapping):
-        return "; ".join(
-            f"{name} ~ {terms if isinstance(terms, str) else ' + '.join(terms)}"
-            for name, terms in level.items()
-        )
-    if isinstance(level, list | tuple):
-        return "/".join(map(in_words, level))
-    return str(level)
-
-
 def _named(choices: dict[str, Any], base: Mapping[str, Any]) -> Variant:
     changed = [name for name in choices if choices[name] != base[name]]
     words = [in_words(choices[name]) for name in changed]
@@ -337,15 +310,6 @@ def _levels(name: str, value: Any) -> tuple[Any, ...]:
     if isinstance(value, list | tuple):
         return tuple(value)
     return (value,)
-
-
-def _same(level: Any) -> Any:
-    """Write 28.0 as 28, so that the same level has the same key."""
-    if isinstance(level, float) and level.is_integer():
-        return int(level)
-    if isinstance(level, list | tuple):
-        return type(level)(_same(item) for item in level)
-    return level
 
 
 def _unknown(name: str, kind: str) -> Fault:

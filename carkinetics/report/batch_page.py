@@ -186,7 +186,7 @@ _METHODS = {
 
 def _changed(runs: Runs) -> dict[str, str]:
     """Give the levels of the base case of everything that was varied or set."""
-    from carkinetics.batch.variants import in_words
+    from carkinetics.batch.words import in_words
 
     names = [*runs.facts["declared"]["factors"], *runs.facts["declared"]["base"]]
     names += [n for c in runs.facts["declared"]["listed"] for n in c]

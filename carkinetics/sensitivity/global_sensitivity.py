@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 METHODS = ("sobol", "morris", "shapley", "given_data")
 _BASE = {"sobol": 4096, "morris": 40}
 _DRAWS = 4000
+_TAIL = 0.025  # of each distribution, left out by Morris on both sides
 
 
 def global_sensitivity(
@@ -45,7 +46,7 @@ def global_sensitivity(
         See `summarize`; of all cells together. Levels, areas and half-lives as logarithms.
     method : {"sobol", "morris", "shapley", "given_data"}
         ``"sobol"`` shares the variance among independent inputs, ``"morris"`` screens them with
-        few runs; both take a model. Posterior draws are correlated: a fit takes ``"shapley"`` or
+        few runs, each over the central 95 % of its distribution; both take a model. Posterior draws are correlated: a fit takes ``"shapley"`` or
         ``"given_data"``, which a model takes too.
     over : {"population", "prior"} or mapping of str to str
         What the parameters of a model vary over; or distributions by parameter, written as
@@ -107,14 +108,20 @@ def _of_model(
 
     if method in _BASE:
         count = _BASE[method] if n is None else n
-        run = sobol if method == "sobol" else morris
-        return run(function, len(at), runs.quantities, count, seed), inputs.names
+        if method == "sobol":
+            return sobol(function, len(at), runs.quantities, count, seed), inputs.names
+
+        def central(unit_points: np.ndarray) -> np.ndarray:
+            # Its grid has the ends of the range, which of a normal distribution are infinite.
+            return function(_TAIL + (1.0 - 2.0 * _TAIL) * unit_points)
+
+        return morris(central, len(at), runs.quantities, count, seed), inputs.names
     points = np.random.default_rng(seed).random((_DRAWS if n is None else n, len(at)))
     outputs = function(points)
     # On the scale of the priors a distribution is symmetric, and a linear function does more.
-    run = shapley if method == "shapley" else given_data
-    return run(_on_prior_scale(inputs.natural(points), inputs.priors), outputs,
-               runs.quantities), inputs.names  # fmt: skip
+    own = _on_prior_scale(inputs.natural(points), inputs.priors)
+    of_draws = shapley if method == "shapley" else given_data
+    return of_draws(own, outputs, runs.quantities), inputs.names
 
 
 def _of_fit(

@@ -293,5 +293,8 @@ def _of_patient(layout: Layout, i: int) -> Layout:
         patients=(layout.patients[i],),
         offsets=np.array([0, end - start]),
         days=layout.days[start:end],
-        **{n: cut(getattr(layout, n)) for n in ("flow", "split", "split_events", "qpcr")},
+        flow=cut(layout.flow),
+        split=cut(layout.split),
+        split_events=cut(layout.split_events),
+        qpcr=cut(layout.qpcr),
     )
