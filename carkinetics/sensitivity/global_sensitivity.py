@@ -46,8 +46,9 @@ def global_sensitivity(
         See `summarize`; of all cells together. Levels, areas and half-lives as logarithms.
     method : {"sobol", "morris", "shapley", "given_data"}
         ``"sobol"`` shares the variance among independent inputs, ``"morris"`` screens them with
-        few runs, each over the central 95 % of its distribution; both take a model. Posterior draws are correlated: a fit takes ``"shapley"`` or
-        ``"given_data"``, which a model takes too.
+        few runs, each input over the central 95 % of its distribution; both take a model.
+        Posterior draws are correlated: a fit takes ``"shapley"`` or ``"given_data"``, which a
+        model takes too.
     over : {"population", "prior"} or mapping of str to str
         What the parameters of a model vary over; or distributions by parameter, written as
         priors of model files.
