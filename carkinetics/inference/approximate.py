@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from carkinetics.inference.build import SHIFT
+from carkinetics.inference.correction import corrected, patient_target
 from carkinetics.inference.laplace import Approximation, approximate
 from carkinetics.inference.prefit import Prefit
 from carkinetics.inference.sampling import Compiled, Prepared, centered
 
 METHOD = "laplace"
+METROPOLIS_STEPS = 4
 APPROXIMATION = "carkinetics/approximation"
 
 
@@ -39,8 +42,19 @@ def approximate_plan(
     """
     start = ready.start()
     own = np.stack([places.patients for places in ready.effects.values()], axis=1)
-    found = approximate(ready.density, start.mode, own, start.spread)
-    points = found.draw(chains * draws, np.random.default_rng([seed, 17]))
+    found = approximate(ready.density, start.mode, own, start.spread, _log_sds(ready))
+    rng = np.random.default_rng([seed, 17])
+
+    def posterior_of(points: np.ndarray) -> xr.Dataset:
+        return with_shift(_posterior(ready, points, 1, len(points)))
+
+    points, accepted = corrected(
+        found,
+        found.draw_shared(chains * draws, rng),
+        patient_target(ready.plan, posterior_of),
+        METROPOLIS_STEPS,
+        rng,
+    )
     prepared = Prepared(
         plan=ready.plan,
         pymc_model=ready.pymc_model,
@@ -49,8 +63,16 @@ def approximate_plan(
         centering=centered(ready.effects),
     )
     posterior = _posterior(ready, points, chains, draws)
-    groups = {"/posterior": posterior, f"/{APPROXIMATION}": _quality(found)}
+    groups = {"/posterior": posterior, f"/{APPROXIMATION}": _quality(ready, found, accepted)}
     return prepared, xr.DataTree.from_dict(groups)
+
+
+def _log_sds(ready: Compiled) -> np.ndarray:
+    """Say which coordinates are logarithms of SDs, shape (coordinate,)."""
+    found = np.zeros(ready.compiled.n_dim, dtype=bool)
+    for name, place in ready.slots.items():
+        found[place] = name.startswith(("omega_", "sigma_"))
+    return found
 
 
 def _posterior(ready: Compiled, points: np.ndarray, chains: int, draws: int) -> xr.Dataset:
@@ -90,7 +112,16 @@ def _described(ready: Compiled, found: Approximation, start: Prefit) -> Prefit:
     )
 
 
-def _quality(found: Approximation) -> xr.Dataset:
+def with_shift(posterior: xr.Dataset, weight: Any = 1.0) -> xr.Dataset:
+    """Order the dims, and add the offset between assays that follows from the draws."""
+    posterior = posterior.transpose("chain", "draw", ...)
+    if f"x_{SHIFT}" in posterior:
+        shift = posterior[f"omega_{SHIFT}"] ** (1.0 - weight) * posterior[f"x_{SHIFT}"]
+        posterior[SHIFT] = shift.transpose("chain", "draw", "patient")
+    return posterior
+
+
+def _quality(ready: Compiled, found: Approximation, accepted: np.ndarray) -> xr.Dataset:
     """Tell what of the approximation can be checked."""
     slope = found.root.T @ found.center.gradient
     return xr.Dataset(
@@ -98,6 +129,8 @@ def _quality(found: Approximation) -> xr.Dataset:
             "curvature": (("direction",), found.curvature),
             "gradient": (("direction",), slope),
             "log_marginal": ((), found.center.log_marginal),
+            "accepted": (("patient",), accepted),
         },
+        coords={"patient": list(ready.plan.layout.patients)},
         attrs={"method": METHOD},
     )

@@ -19,10 +19,13 @@ from carkinetics.inference.climb import climb
 from carkinetics.inference.marginal import Conditional, Density, Marginal, NoMode
 
 _STEPS, _LONGEST = 150, 3.0
-# Gradient of the optimum and length of a difference, in units of the conditional SDs.
-_AT_OPTIMUM, _STEP = 3e-2, 0.5
-# Curvatures below this, in the same units, are no curvature of a maximum.
-_FLAT = 1e-4
+# Gradient at the optimum and length of a first difference, in units of the conditional SDs.
+_AT_OPTIMUM, _FIRST_STEP = 3e-2, 0.5
+# Length of a difference along the axes of the approximation, in SDs.
+_STEP = 0.7
+# A curvature below this counts as this: no SD is more than seven times what it would be if
+# everything else were known.
+_FLAT = 0.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +45,9 @@ class Approximation:
     root_slope : array, shape (patient, own, own, shared)
         Derivative of the patients' conditional SDs, as `_logarithm` writes them.
     curvature : array, shape (shared,)
-        Curvatures along the axes of the approximation, all positive at a maximum.
+        Curvatures along axes one SD long: about one, and positive at a maximum.
+    lopsided : array, shape (shared,)
+        Mean minus optimum, to first order in the third derivatives; zero where it is not used.
     """
 
     marginal: Marginal
@@ -51,47 +56,51 @@ class Approximation:
     mode_slope: np.ndarray
     root_slope: np.ndarray
     curvature: np.ndarray
-
-    @property
-    def at_maximum(self) -> bool:
-        """Whether every direction falls from the optimum."""
-        return bool(self.curvature.min() > _FLAT)
+    lopsided: np.ndarray
 
     @property
     def point(self) -> np.ndarray:
         """Return the optimum with the patients' modes, as the sampler's point."""
         return self.marginal.point(self.center.shared, self.center.mode)
 
-    def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        """Draw points.
+    def draw_shared(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Draw what patients share, shape (count, shared), independently."""
+        away = rng.standard_normal((count, self.root.shape[1])) @ self.root.T
+        return self.center.shared + self.lopsided + away
+
+    def points(self, theta: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """Put the patients into the points, in units of their conditional SDs.
 
         Parameters
         ----------
-        count : int
-            How many.
-        rng : Generator
-            Source of randomness.
+        theta : array, shape (draw, shared)
+            What patients share.
+        noise : array, shape (patient, draw, own)
+            Distance of every patient from the mode.
 
         Returns
         -------
-        array, shape (count, coordinate)
-            Independent points on the sampler's scale, patient effects centered.
+        array, shape (draw, coordinate)
+            Points on the sampler's scale, patient effects centered.
         """
-        n_own, n_shared = self.marginal.own.size, self.marginal.shared.size
-        points = np.empty((count, n_own + n_shared))
-        away = rng.standard_normal((count, n_shared)) @ self.root.T
-        points[:, self.marginal.shared] = self.center.shared + away
+        points = np.empty((len(theta), self.marginal.own.size + theta.shape[1]))
+        points[:, self.marginal.shared] = theta
+        away = theta - self.center.shared
         center = _logarithm(self.center.root)
         for i, places in enumerate(self.marginal.own):
             mode = self.center.mode[i] + away @ self.mode_slope[i].T
-            root = _exponential(center[i] + np.einsum("jkq,sq->sjk", self.root_slope[i], away))
-            noise = rng.standard_normal((count, places.size))
-            points[:, places] = mode + np.einsum("sjk,sk->sj", root, noise)
+            change = np.einsum("jkq,sq->sjk", self.root_slope[i], away, optimize=True)
+            root = _exponential(center[i] + change)
+            points[:, places] = mode + np.einsum("sjk,sk->sj", root, noise[i])
         return points
 
 
 def approximate(
-    density: Density, start: np.ndarray, own: np.ndarray, scale: np.ndarray
+    density: Density,
+    start: np.ndarray,
+    own: np.ndarray,
+    scale: np.ndarray,
+    skewed: np.ndarray,
 ) -> Approximation:
     """Approximate a posterior.
 
@@ -105,6 +114,9 @@ def approximate(
         Places of each patient's coordinates.
     scale : array, shape (coordinate,)
         Rough SD of every coordinate.
+    skewed : array of bool, shape (coordinate,)
+        Coordinates whose optimum is moved to the mean: the logarithms of SDs, whose optimum lies
+        far below it, since many SDs and correlations are small together there.
 
     Returns
     -------
@@ -120,7 +132,7 @@ def approximate(
     try:
         first = marginal.at(start[shared], start[own], _diagonal_matrix(scale[own]))
         best = _optimum(marginal, first, scale[shared])
-        return _described(marginal, best, scale[shared])
+        return _described(marginal, best, scale[shared], skewed[shared])
     except NoMode as error:
         raise FitError(
             f"the fit by Laplace's approximation found no optimum: {error}. Fit with method='nuts'."
@@ -145,52 +157,102 @@ def _optimum(marginal: Marginal, first: Conditional, scale: np.ndarray) -> Condi
     return best
 
 
-def _described(marginal: Marginal, best: Conditional, scale: np.ndarray) -> Approximation:
-    """Measure the curvature around an optimum, and how the patients' Gaussians follow it."""
-    n = scale.size
-    curvature, modes, roots = np.empty((n, n)), [], []
-    for j in range(n):
-        (up, down), width = _neighbors(marginal, best, j, _STEP * scale[j])
-        curvature[j] = (down.gradient - up.gradient) / width
-        modes.append((up.mode - down.mode) / width)
-        roots.append((_logarithm(up.root) - _logarithm(down.root)) / width)
-    whitened = 0.5 * (curvature + curvature.T) * np.outer(scale, scale)
-    values, vectors = np.linalg.eigh(whitened)
-    root = scale[:, None] * vectors / np.sqrt(np.maximum(values, _FLAT))
-    mode_slope = np.stack(modes, axis=-1)
-    # The last Newton step; the gradient there is below what the next one would change.
-    step = root @ (root.T @ best.gradient)
+def _described(
+    marginal: Marginal, best: Conditional, scale: np.ndarray, skewed: np.ndarray
+) -> Approximation:
+    """Measure the curvature around an optimum, and how the patients' Gaussians follow it.
+
+    Once roughly along the coordinates; then along the axes found, where both sides together also
+    tell how lopsided the density is.
+    """
+    rough = _Axes(marginal, best, np.diag(scale), _FIRST_STEP, both=False)
+    axes = _Axes(marginal, best, rough.root, _STEP, both=True, near=rough)
+    root = axes.root
+    step = root @ (root.T @ best.gradient)  # the last Newton step
     with suppress(NoMode):
-        last = marginal.at(best.shared + step, best.mode + mode_slope @ step, best.root)
+        last = marginal.at(best.shared + step, *axes.predicted(step))
         best = max(best, last, key=lambda found: found.log_marginal)
+    lopsided = 0.5 * root @ (root.T @ axes.third)
     return Approximation(
         marginal=marginal,
         center=best,
         root=root,
-        mode_slope=mode_slope,
-        root_slope=np.stack(roots, axis=-1),
-        curvature=values,
+        lopsided=np.where(skewed, lopsided, 0.0),
+        mode_slope=axes.mode_slope,
+        root_slope=axes.root_slope,
+        curvature=axes.curvature,
     )
 
 
-def _neighbors(
-    marginal: Marginal, best: Conditional, j: int, step: float
-) -> tuple[tuple[Conditional, Conditional], float]:
-    """Find the patients' modes at both sides along one axis; where one fails, at one side."""
-    found = []
-    for sign in (1.0, -1.0):
-        theta = best.shared.copy()
-        theta[j] += sign * step
-        try:
-            found.append(marginal.at(theta, best.mode, best.root))
-        except NoMode:
-            continue
-    if len(found) == 2:
-        return (found[0], found[1]), 2 * step
-    if not found:
-        raise NoMode("none was found on either side of the optimum")
-    one = found[0]
-    return (one, best), float(one.shared[j] - best.shared[j])
+class _Axes:
+    """What changes along a set of axes through an optimum.
+
+    Parameters
+    ----------
+    marginal, best : Marginal, Conditional
+        The density and its optimum.
+    axes : array, shape (shared, shared)
+        One axis per column.
+    step : float
+        How far to go, in lengths of an axis.
+    both : bool
+        To both sides.
+    near : _Axes, optional
+        An earlier set, which says where the modes will be.
+    """
+
+    def __init__(
+        self,
+        marginal: Marginal,
+        best: Conditional,
+        axes: np.ndarray,
+        step: float,
+        *,
+        both: bool,
+        near: _Axes | None = None,
+    ) -> None:
+        self.best = best
+        self.third = np.zeros(axes.shape[0])
+        slopes, modes, roots = [], [], []
+        for axis in axes.T:
+            ends = self._ends(marginal, step * axis, both, near)
+            (sign, end), start, width = ends[0], best, step * ends[0][0]
+            if len(ends) == 2:
+                start, width = ends[1][1], 2 * sign * step
+                self.third += (start.gradient + end.gradient - 2 * best.gradient) / step**2
+            slopes.append((start.gradient - end.gradient) / width)
+            modes.append((end.mode - start.mode) / width)
+            roots.append((_logarithm(end.root) - _logarithm(start.root)) / width)
+        whitened = axes.T @ np.stack(slopes, axis=1)
+        self.curvature, vectors = np.linalg.eigh(0.5 * (whitened + whitened.T))
+        self.root = axes @ (vectors / np.sqrt(np.maximum(self.curvature, _FLAT)))
+        back = np.linalg.inv(axes)
+        self.mode_slope = np.stack(modes, axis=-1) @ back
+        self.root_slope = np.stack(roots, axis=-1) @ back
+
+    def predicted(self, away: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Guess the modes and roots at some distance from the optimum."""
+        return (
+            self.best.mode + self.mode_slope @ away,
+            _exponential(_logarithm(self.best.root) + self.root_slope @ away),
+        )
+
+    def _ends(
+        self, marginal: Marginal, away: np.ndarray, both: bool, near: _Axes | None
+    ) -> list[tuple[float, Conditional]]:
+        """Go along an axis; where no mode is found on one side, to the other alone."""
+        found: list[tuple[float, Conditional]] = []
+        for sign in (1.0, -1.0):
+            start = (self.best.mode, self.best.root)
+            if near is not None:
+                start = near.predicted(sign * away)
+            with suppress(NoMode):
+                found.append((sign, marginal.at(self.best.shared + sign * away, *start)))
+            if found and not both:
+                break
+        if not found:
+            raise NoMode("none was found on either side of the optimum")
+        return found
 
 
 def _logarithm(root: np.ndarray) -> np.ndarray:

@@ -32,6 +32,8 @@ _NEWTON_STEPS, _LONGEST = 60, 2.0
 _NOISE = 1e-3
 # Newton steps on one curvature before it is measured anew.
 _CHORDS = 4
+# The curvature is measured along its own root: again, until the root hardly changes.
+_ROUNDS, _SAME = 4, 0.03
 # Away from its mode a density need not be concave, and a curvature of the other sign shows the
 # scale all the same (Dauphin et al. 2014, arXiv 1406.2572). No step of the search makes an SD
 # longer than ten times what it was.
@@ -110,11 +112,14 @@ class Marginal:
         NoMode
             Where a mode is not found.
         """
-        point, root = self._climb(self.point(theta, start), root)
-        root = self._curvature(point, root)
-        # Once more along the columns of this very curvature, now with what changes it.
-        value, gradient = self.density(point)
-        root, by_point = self._curvature_change(point, root, gradient)
+        point, root, gradient = self._climb(self.point(theta, start), root)
+        value = self.density(point)[0]
+        for _ in range(_ROUNDS):
+            used = root
+            root, by_point, off = self._curvature(point, used, gradient)
+            # The derivative of log det H is that along the columns of the root that was used.
+            if off < _SAME:
+                break
         gradient = gradient[self.shared] - 0.5 * (
             by_point[self.shared] + self._through_modes(point, root, by_point[self.own])
         )
@@ -132,32 +137,26 @@ class Marginal:
         point[self.own] = x
         return point
 
-    @property
-    def _square(self) -> tuple[int, int, int]:
-        n, k = self.own.shape
-        return n, k, k
-
-    def _climb(self, point: np.ndarray, root: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _climb(
+        self, point: np.ndarray, root: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Newton steps of all patients at once, on a curvature that is kept while it serves."""
         value, gradient = self._finite(point)
-        whitened = _whiten(root, gradient[self.own])
-        length, since = _length(whitened), 0
+        length = _length(_whiten(root, gradient[self.own]))
+        since = 0
         for _ in range(_NEWTON_STEPS):
             if length.max() < _AT_MODE:
-                return point, root
+                return point, root, gradient
             if since >= _CHORDS:
-                root, since = self._curvature(point, root), 0
-                whitened = _whiten(root, gradient[self.own])
-                length = _length(whitened)
+                root, since = self._curvature(point, root, gradient)[0], 0
+                length = _length(_whiten(root, gradient[self.own]))
             shortened = np.minimum(1.0, _LONGEST / np.maximum(length, 1e-300))
-            step = _unwhiten(root, whitened * shortened[:, None])
+            step = _unwhiten(root, _whiten(root, gradient[self.own]) * shortened[:, None])
             point, value, gradient = self._walk(point, step, value)
-            before, whitened = length.max(), _whiten(root, gradient[self.own])
-            length, since = _length(whitened), since + 1
-            if length.max() > 0.3 * before:
-                since = max(since, _CHORDS)
+            before, length = length.max(), _length(_whiten(root, gradient[self.own]))
+            since = _CHORDS if length.max() > 0.3 * before else since + 1
         if length.max() < 30 * _AT_MODE:
-            return point, root
+            return point, root, gradient
         raise NoMode(f"a patient's gradient stays at {length.max():.2g} SD")
 
     def _walk(
@@ -174,23 +173,21 @@ class Marginal:
             share *= 0.5
         raise NoMode("no step towards the mode raises the density")
 
-    def _curvature(self, point: np.ndarray, root: np.ndarray) -> np.ndarray:
-        change = np.empty(self._square)
-        for k in range(root.shape[2]):
-            up, down = self._moved(point, root[:, :, k])
-            change[:, :, k] = (down - up)[self.own] / (2 * _STEP)
-        return _refined(root, change)
-
-    def _curvature_change(
+    def _curvature(
         self, point: np.ndarray, root: np.ndarray, gradient: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Measure the curvature again, and the derivative of sum log det H by the point."""
-        change, by_point = np.empty(self._square), np.zeros(point.size)
+    ) -> tuple[np.ndarray, np.ndarray, float]:
+        """Measure the curvature, and the derivative of sum log det H by the point.
+
+        The third result says how far an earlier root was from the root of this curvature.
+        """
+        change, by_point = np.empty(root.shape), np.zeros(point.size)
         for k in range(root.shape[2]):
             up, down = self._moved(point, root[:, :, k])
             change[:, :, k] = (down - up)[self.own] / (2 * _STEP)
             by_point -= (up - 2 * gradient + down) / _STEP**2
-        return _refined(root, change), by_point
+        inner = root.transpose(0, 2, 1) @ change
+        off = float(np.abs(inner - np.eye(root.shape[1])).max())
+        return _refined(root, inner), by_point, off
 
     def _through_modes(self, point: np.ndarray, root: np.ndarray, by_x: np.ndarray) -> np.ndarray:
         """Give what theta changes in sum log det H by moving the modes."""
@@ -213,9 +210,8 @@ class Marginal:
         return value, gradient
 
 
-def _refined(root: np.ndarray, change: np.ndarray) -> np.ndarray:
-    """Give the root of the inverse of H from an earlier root R and the change H R."""
-    inner = root.transpose(0, 2, 1) @ change
+def _refined(root: np.ndarray, inner: np.ndarray) -> np.ndarray:
+    """Give the root of the inverse of H from an earlier root R and ``R^T H R``."""
     values, vectors = np.linalg.eigh(0.5 * (inner + inner.transpose(0, 2, 1)))
     values = np.maximum(np.abs(values), _FLATTEST)
     loose = root @ (vectors / np.sqrt(values)[:, None, :])

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from scipy import special
 
-from carkinetics.inference.approximate import APPROXIMATION
+from carkinetics.inference.approximate import APPROXIMATION, with_shift
 from carkinetics.inference.build import SHIFT, Plan
 from carkinetics.inference.curves import curve_cell_types, patient_curves
 from carkinetics.inference.draws import (
@@ -54,7 +54,7 @@ def build_tree(prepared: Prepared, sampled: xr.DataTree, seed: int) -> xr.DataTr
     """
     plan = prepared.plan
     constants = _constants(prepared)
-    posterior = _posterior(sampled["posterior"].to_dataset(), constants)
+    posterior = with_shift(sampled["posterior"].to_dataset(), constants.get(f"centering_{SHIFT}"))
     centering = constants["centering"].values
     parameters = patient_parameters(plan, posterior, centering)
     expected = expected_samples(plan, posterior, parameters)
@@ -101,17 +101,6 @@ def _constants(prepared: Prepared) -> xr.Dataset:
         data[design.data] = (("patient", design.dim), design.matrix)
         coords[design.dim] = design.names
     return xr.Dataset(data, coords=coords)
-
-
-def _posterior(posterior: xr.Dataset, constants: xr.Dataset) -> xr.Dataset:
-    """Order the dims, and add the offset between assays that follows from the draws."""
-    posterior = posterior.transpose(*SAMPLE, ...)
-    if f"x_{SHIFT}" in posterior:
-        weight = constants[f"centering_{SHIFT}"]
-        spread = posterior[f"omega_{SHIFT}"]
-        shift = spread ** (1.0 - weight) * posterior[f"x_{SHIFT}"]
-        posterior[SHIFT] = shift.transpose(*SAMPLE, "patient")
-    return posterior
 
 
 def _stats(stats: xr.Dataset) -> xr.Dataset:
