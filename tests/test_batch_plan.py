@@ -213,3 +213,25 @@ def test_the_faults_of_a_file_are_told_at_once_with_their_place(tmp_path):
 def test_levels_are_told_in_words():
     assert in_words({"cmax": ["age", "dose"]}) == "cmax ~ age + dose"
     assert [in_words(v) for v in (True, 0.5, [7, 14], "m3")] == ["yes", "0.5", "7/14", "m3"]
+
+
+def test_a_joint_estimate_needs_a_fit_of_its_own(synthetic):
+    model = ck.load_model("stein_2019")
+    declared = ck.variants(
+        listed=[
+            {"estimator": "joint"},
+            {"estimator": "joint", "landmark": 28},
+            {"estimator": "joint", "exposure": "tmax"},
+            {"estimator": "joint", "prior_scale": 2},
+        ]
+    )
+    plan = declared.plan(model, synthetic, method="nuts")
+    assert list(plan.refused) == [
+        "exposure=tmax, estimator=joint", "prior_scale=2, estimator=joint"
+    ]  # fmt: skip
+    assert len(plan.jobs(set())) == 3
+    others, near = plan.near_base(plan.jobs(set()))
+    assert len(others) == 3
+    assert near == []
+    with pytest.raises(BatchError, match="needs method 'nuts'"):
+        declared.plan(model, synthetic, method="laplace")

@@ -107,11 +107,11 @@ def _associated(
         rules=_rules(choices) if exposures is None else "default",
     )
     estimate = _chosen(found, choices)
-    if watched.per == "ten-fold":
-        estimate = estimate.tenfold()
-    elif watched.per == "sd":
-        estimate = _per_sd(estimate, _log_values(cohort, exposures, exposure, assay, choices))
-    return _row(
+    logs = np.empty(0)
+    if watched.per == "sd":
+        logs = _log_values(cohort, exposures, exposure, assay, choices)
+    estimate = told_per(estimate, watched.per, logs)
+    return row_of(
         f"{outcome}: {estimate.measure}" if watched.outcomes else estimate.measure, estimate
     )
 
@@ -128,6 +128,13 @@ def _chosen(found: Association, choices: Mapping[str, Any]) -> Estimate:
         raise DataError(Fault(where, what, f"There are: {have}."))
     ratios = [e for e in estimates if "ratio" in e.measure and "medians" not in e.measure]
     return (ratios or list(estimates))[0]
+
+
+def told_per(estimate: Estimate, per: str, logs: np.ndarray) -> Estimate:
+    """Tell a ratio in the unit asked for; for one per SD with the log exposure of all patients."""
+    if per == "ten-fold":
+        return estimate.tenfold()
+    return _per_sd(estimate, logs) if per == "sd" else estimate
 
 
 def _per_sd(estimate: Estimate, logs: np.ndarray) -> Estimate:
@@ -196,10 +203,10 @@ def _geometric_mean(
         lower=float(np.exp(low)), upper=float(np.exp(high)), probability=watched.probability,
         interval_kind=kind, n=int(n),
     )  # fmt: skip
-    return _row(name, estimate)
+    return row_of(name, estimate)
 
 
-def _row(estimand: str, e: Estimate) -> dict[str, Any]:
+def row_of(estimand: str, e: Estimate) -> dict[str, Any]:
     """Put an estimate into the columns of the table; a number that is missing keeps its reason."""
     row = {
         "estimand": estimand,

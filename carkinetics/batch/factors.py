@@ -16,7 +16,7 @@ from carkinetics.model import Model
 
 DATA, FIT, ANALYSIS = "data", "fit", "analysis"
 SAMPLES = "samples"
-ESTIMATORS = ("posterior mean", "observed", "cut")
+ESTIMATORS = ("posterior mean", "observed", "cut", "joint")
 PRIOR_GROUPS = ("location", "omega", "correlation", "residual", "link")
 _LARGEST_SCALE = 100.0
 
@@ -154,6 +154,8 @@ def _exposure(level: Any, context: Context) -> str:
 def _estimator(level: Any, context: Context) -> str:
     if context.method == SAMPLES and level != "observed":
         return f"is {level!r}, which needs a fit; from samples there is only 'observed'"
+    if level == "joint" and context.method != "nuts":
+        return "is 'joint', which needs method 'nuts'"
     return _one_of(*ESTIMATORS)(level, context)
 
 

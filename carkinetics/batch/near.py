@@ -25,6 +25,8 @@ def can_be_reweighted(choices: Mapping[str, Any], base: Mapping[str, Any]) -> bo
         Where only scales of priors differ, or one patient is left out, or only the rule for
         samples below the limit; analyses may differ in any case.
     """
+    if "joint" in (choices["estimator"], base["estimator"]):
+        return False
     changed = {
         name for name, factor in FACTORS.items()
         if factor.part != ANALYSIS and choices[name] != base[name]

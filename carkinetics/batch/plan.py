@@ -13,6 +13,7 @@ import pandas as pd
 from carkinetics.batch.checks import METHODS, level_faults, setting_faults
 from carkinetics.batch.factors import ANALYSIS, FACTORS, SAMPLES, Context
 from carkinetics.batch.job import Analysis, Job, Watched
+from carkinetics.batch.joint import joint_parts
 from carkinetics.batch.keys import analysis_key, fit_key, versions
 from carkinetics.batch.near import can_be_reweighted
 from carkinetics.batch.refusals import refusals
@@ -88,7 +89,8 @@ class BatchPlan:
         watched |= {"allow_failed": self.allow_failed, "reweight": self.reweight}
         fit_keys: dict[str, str] = {}
         for v in self.variants:
-            shared = frozen({n: v.choices[n] for n, f in FACTORS.items() if f.part != ANALYSIS})
+            parts = {n: v.choices[n] for n, f in FACTORS.items() if f.part != ANALYSIS}
+            shared = frozen(parts | {"joint": joint_parts(v.choices, self.declared.outcomes)})
             if shared not in fit_keys:
                 fit_keys[shared] = self._fit_key(v)
             of_fit = fit_keys[shared]
@@ -220,7 +222,10 @@ class BatchPlan:
         identity = None
         if model is not None and self.method != SAMPLES:
             identity = (model.name, model.text_hash, model.cell_types)
-        return fit_key(identity, self.cohort.data_hash, variant.choices, self.method, self.settings)
+        settings = dict(self.settings)
+        if (joint := joint_parts(variant.choices, self.declared.outcomes)) is not None:
+            settings["joint"] = joint
+        return fit_key(identity, self.cohort.data_hash, variant.choices, self.method, settings)
 
     def _lines(self) -> list[str]:
         seconds, basis = self.seconds()

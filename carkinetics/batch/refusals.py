@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
 from carkinetics.batch.changes import parse_subset
 from carkinetics.batch.exposures import parse_exposure, sample_assay
-from carkinetics.batch.factors import SAMPLES
+from carkinetics.batch.factors import FACTORS, SAMPLES
 from carkinetics.batch.outcomes import with_outcome, without_outcome
 from carkinetics.batch.variants import Variant, Variants
 from carkinetics.batch.words import frozen
@@ -16,6 +17,10 @@ from carkinetics.errors import CarkineticsError
 from carkinetics.outcomes.adjustment import covariates
 from carkinetics.outcomes.endpoint import SURVIVAL, after_landmark, read_endpoint
 from carkinetics.outcomes.guards import DEFAULT_WINDOW, check_clock
+
+_NAMES = ("exposure", "outcome", "landmark", "subset", "adjust", "leave_out", "assay",
+          "estimator", "covariates", *(n for n in FACTORS if n.startswith("prior_scale")))  # fmt: skip
+_LATENT = re.compile(r"cmax|auc_0_\d+|level_\d+")
 
 
 def refusals(
@@ -44,8 +49,7 @@ def refusals(
     found = {}
     for variant in variants:
         c = variant.choices
-        names = ("exposure", "outcome", "landmark", "subset", "adjust", "leave_out", "assay")
-        part = frozen({name: c[name] for name in names})
+        part = frozen({name: c[name] for name in _NAMES})
         if part not in known:
             known[part] = _reason(c, declared, cohort, method)
         if known[part]:
@@ -61,12 +65,25 @@ def _reason(choices: Any, declared: Variants, cohort: Cohort, method: str) -> st
             return f"exposure {choices['exposure']} needs {assay}, which is left out"
     if choices["assay"] != "all" and choices["assay"] not in cohort.assays:
         return f"the cohort has no {choices['assay']} samples"
+    if choices["estimator"] == "joint" and (reason := _no_joint(choices, exposure.quantity)):
+        return reason
     for outcome in declared.outcomes or (choices["outcome"],):
         try:
             _check(choices, exposure.quantity, outcome, cohort)
         except CarkineticsError as error:
             return str(error)
     return ""
+
+
+def _no_joint(choices: Any, quantity: str) -> str:
+    """Say why a joint model cannot be fitted with these choices, or nothing."""
+    if not _LATENT.fullmatch(quantity):
+        return (
+            f"{quantity} cannot be the exposure of a joint model (cmax, auc_0_<day>, level_<day>)"
+        )
+    changed = [n for n in choices if n.startswith("prior_scale") and choices[n] != 1]
+    changed += ["covariates"] if choices["covariates"] != "none" else []
+    return f"a joint fit takes no {', '.join(changed)}" if changed else ""
 
 
 def _check(choices: Any, quantity: str, outcome: str, cohort: Cohort) -> None:

@@ -17,6 +17,7 @@ from carkinetics.batch.estimands import rows_of
 from carkinetics.batch.exposures import parse_exposure
 from carkinetics.batch.factors import SAMPLES
 from carkinetics.batch.job import Analysis, Finished, Job
+from carkinetics.batch.joint import JOINT, joint_job
 from carkinetics.batch.keys import code_version, versions
 from carkinetics.batch.rows import DONE, FAILED
 from carkinetics.cohort import Cohort
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from carkinetics.inference import Fit
 
 _HOW = {SAMPLES: "from samples", "laplace": "refit, Laplace", "nuts": "refit, NUTS"}
-_NO_FIT: dict[str, Any] = {"divergences": None, "fit_seconds": 0.0, "data_hash": ""}
+NO_FIT: dict[str, Any] = {"divergences": None, "fit_seconds": 0.0, "data_hash": ""}
 _GROUPS = ("location", "omega", "correlation", "residual", "link")
 
 
@@ -52,9 +53,12 @@ def work(job: Job) -> Finished:
         from carkinetics.batch.reweigh import reweigh
 
         return reweigh(job)
-    finished = _from_samples(job) if job.method == SAMPLES else _from_a_fit(job)
-    for result in finished.results.values():
-        result["process_seconds"] = time.monotonic() - started
+    if job.analyses[0].choices["estimator"] == JOINT:
+        finished = joint_job(job)
+    else:
+        finished = _from_samples(job) if job.method == SAMPLES else _from_a_fit(job)
+    for found in finished.results.values():
+        found["process_seconds"] = time.monotonic() - started
     return finished
 
 
@@ -69,16 +73,16 @@ def _from_samples(job: Job) -> Finished:
                 cohorts[analysis.fit] = changed_cohort(job.cohort, analysis.choices, for_fit=False)
             cohort = cohorts[analysis.fit]
         except CarkineticsError as error:
-            results[analysis.key] = _failure(job, analysis, str(error), _NO_FIT, started)
+            results[analysis.key] = failure(job, analysis, str(error), NO_FIT, started)
             continue
-        facts = _NO_FIT | {"data_hash": cohort.data_hash}
+        facts = NO_FIT | {"data_hash": cohort.data_hash}
         results[analysis.key] = analyzed(job, analysis, cohort, None, facts)
     return Finished(results)
 
 
 def _from_a_fit(job: Job) -> Finished:
     started = time.monotonic()
-    facts, fit_file = dict(_NO_FIT), None
+    facts, fit_file = dict(NO_FIT), None
     try:
         cohort = changed_cohort(job.cohort, job.analyses[0].choices, for_fit=True)
         facts["data_hash"] = cohort.data_hash
@@ -87,7 +91,7 @@ def _from_a_fit(job: Job) -> Finished:
         facts = facts_of(fit) | known
         exposures = exposures_of(fit, job)
     except CarkineticsError as error:
-        failed = {a.key: _failure(job, a, str(error), facts, started) for a in job.analyses}
+        failed = {a.key: failure(job, a, str(error), facts, started) for a in job.analyses}
         return Finished(failed, fit_file, plain_data(facts))
     results = {a.key: analyzed(job, a, fit.cohort, exposures, facts) for a in job.analyses}
     return Finished(results, fit_file, plain_data(facts))
@@ -173,7 +177,7 @@ def facts_of(fit: Fit) -> dict[str, Any]:
     """Collect what is known of a fit."""
     stats = fit.data["sample_stats"] if "sample_stats" in fit.data.children else {}
     diverging = int(stats["diverging"].sum()) if "diverging" in stats else None
-    return _NO_FIT | {"divergences": diverging}
+    return NO_FIT | {"divergences": diverging}
 
 
 def exposures_of(fit: Fit, job: Job) -> Exposure:
@@ -200,17 +204,18 @@ def analyzed(
         with quiet():
             rows = rows_of(cohort, exposures, analysis.choices, job.watched, job.settings["seed"])
     except CarkineticsError as error:
-        return _failure(job, analysis, str(error), facts, started)
-    return _result(job, analysis, rows, facts, started)
+        return failure(job, analysis, str(error), facts, started)
+    return result(job, analysis, rows, facts, started)
 
 
-def _result(
+def result(
     job: Job,
     analysis: Analysis,
     rows: list[dict[str, Any]],
     facts: Mapping[str, Any],
     started: float,
 ) -> dict[str, Any]:
+    """Put rows and what they rest on into the record of one variant."""
     seconds = time.monotonic() - started + float(facts["fit_seconds"])
     shared = {
         "divergences": facts["divergences"],
@@ -235,10 +240,11 @@ def _result(
     )
 
 
-def _failure(
+def failure(
     job: Job, analysis: Analysis, reason: str, facts: Mapping[str, Any], started: float
 ) -> dict[str, Any]:
-    return _result(job, analysis, [{"estimand": "", "reason": reason}], facts, started)
+    """Make the record of a variant without a number."""
+    return result(job, analysis, [{"estimand": "", "reason": reason}], facts, started)
 
 
 def plain_data(value: Any) -> Any:
