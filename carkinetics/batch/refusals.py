@@ -18,8 +18,10 @@ from carkinetics.outcomes.adjustment import covariates
 from carkinetics.outcomes.endpoint import SURVIVAL, after_landmark, read_endpoint
 from carkinetics.outcomes.guards import DEFAULT_WINDOW, check_clock
 
-_NAMES = ("exposure", "outcome", "landmark", "subset", "adjust", "leave_out", "assay",
-          "estimator", "covariates", *(n for n in FACTORS if n.startswith("prior_scale")))  # fmt: skip
+_NAMES = (
+    "exposure", "outcome", "landmark", "subset", "adjust", "leave_out", "assay", "estimator",
+    "covariates", *(n for n in FACTORS if n.startswith("prior_scale")),
+)  # fmt: skip
 _LATENT = re.compile(r"cmax|auc_0_\d+|level_\d+")
 
 
@@ -79,7 +81,7 @@ def _no_joint(choices: Any, quantity: str) -> str:
     """Say why a joint model cannot be fitted with these choices, or nothing."""
     if not _LATENT.fullmatch(quantity):
         return (
-            f"{quantity} cannot be the exposure of a joint model (cmax, auc_0_<day>, level_<day>)"
+            f"{quantity} is no exposure of a joint model (cmax, auc_0_<day>, level_<day>)"
         )
     changed = [n for n in choices if n.startswith("prior_scale") and choices[n] != 1]
     changed += ["covariates"] if choices["covariates"] != "none" else []
