@@ -225,7 +225,7 @@ def variants(
         ``prior_scale_<group>`` (``location``, ``omega``, ``correlation``, ``residual``,
         ``link``), ``patient_effects``, ``residual``, ``correlated``, ``covariates``;
         ``exposure`` (``"cmax"``, ``"cmax CD8"``, ``"cmax qpcr"``), ``estimator`` (``"posterior
-        mean"``, ``"observed"``, ``"cut"``), ``outcome``, ``landmark``, ``subset``
+        mean"``, ``"observed"``, ``"cut"``, ``"joint"``), ``outcome``, ``landmark``, ``subset``
         (``"response == CR"``), ``adjust``, ``test``.
 
     Returns
