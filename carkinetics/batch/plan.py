@@ -40,8 +40,10 @@ class BatchPlan:
 
     Parameters
     ----------
-    model, cohort
-        What the variants start from.
+    model : Model or None
+        What the variants start from; None where nothing is fitted.
+    cohort : Cohort
+        The data they start from.
     declared : Variants
         What was asked for.
     variants : tuple of Variant

@@ -64,6 +64,8 @@ def read_plan(path: str | Path) -> PlanFile:
     Returns
     -------
     PlanFile
+        ``model``, ``cohort`` and ``variants`` for `run_variants`, and ``options``, its other
+        arguments.
 
     Raises
     ------

@@ -93,11 +93,19 @@ class Variants:
 
         Parameters
         ----------
-        model, cohort, method, n_workers, **settings
+        model : Model or None
+            As for `run_variants`.
+        cohort : Cohort
+            As for `run_variants`.
+        method : {"nuts", "laplace", "samples"}
             As for `run_variants`.
         folder : path, optional
             Where it will run: what is finished there is not counted again, and gives the
             estimate of time.
+        n_workers : int, optional
+            As for `run_variants`.
+        **settings
+            As for `run_variants`.
 
         Returns
         -------
