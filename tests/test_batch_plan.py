@@ -235,3 +235,11 @@ def test_a_joint_estimate_needs_a_fit_of_its_own(synthetic):
     assert near == []
     with pytest.raises(BatchError, match="needs method 'nuts'"):
         declared.plan(model, synthetic, method="laplace")
+
+
+def test_quantities_can_be_watched_without_an_outcome(synthetic):
+    declared = ck.variants(blq=["zero"], outcomes=(), quantities=["auc_0_28"])
+    assert declared.base_choices("samples")["outcome"] == ""
+    assert declared.plan(None, synthetic, method="samples").refused == {}
+    varied = ck.variants(outcome=["pfs"], quantities=["auc_0_28"])
+    assert varied.base_choices("samples")["outcome"] == "ttp"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 from scipy import stats
 
 import carkinetics as ck
+from carkinetics.batch.reweigh import HOW
+from carkinetics.batch.work import work
 from carkinetics.errors import CarkineticsWarning, FitError
 from carkinetics.inference.build import plan_fit
 from carkinetics.sensitivity.changed_data import changed_data
@@ -80,6 +83,30 @@ def test_sensitivity_to_priors_is_a_table_and_a_figure(small_fit):
     assert picture.figure.axes[0].get_ylabel() == "Sensitivity to the priors of a group"
 
 
+def test_variants_near_the_base_case_are_made_from_its_draws(small_fit, tmp_path):
+    cohort = small_fit.cohort
+    declared = ck.variants(
+        prior_scale_link=[1.02], leave_out=[cohort.patient_ids[0]], lloq_scale=[1.0001],
+        outcomes=(), quantities=["cmax"],
+    )  # fmt: skip
+    plan = declared.plan(small_fit.kinetic_model, cohort, method="nuts", allow_failed=True)
+    others, near = plan.near_base(plan.jobs(set()))
+    assert [job.analyses[0].name for job in others] == ["base"]
+    content = small_fit.save(tmp_path / "fit.nc").read_bytes()
+    found = work(dataclasses.replace(plan.reweighing(near), fit_file=content)).results
+    assert found  # a weight that cannot be used would be left to a fit
+    own = work(dataclasses.replace(others[0], fit_file=content)).results
+    (base,) = (result["rows"][0] for result in own.values())
+    for result in found.values():
+        (row,) = result["rows"]
+        assert row["how"] == HOW
+        assert row["khat_max"] <= 0.7
+        assert row["status"] == "done"
+        if result["factor"] == "prior_scale_link":
+            assert row["estimate"] == pytest.approx(base["estimate"], rel=0.05)
+    assert work(plan.reweighing(near)).results == {}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("changes", [{"leave_out": "VP02"}, {"prior_scale": 2}, {"lloq_scale": 2}])
 def test_reweighted_rows_are_near_true_refits(synthetic, changes, tmp_path):
@@ -114,8 +141,6 @@ def test_e_10_leave_one_patient_out_of_an_ode_model(synthetic):
 
 def predicted(refit: ck.Fit, fit: ck.Fit, name: str) -> float:
     """Give the density of a patient's data under a fit without the patient."""
-    import dataclasses
-
     from scipy.special import logsumexp
 
     from carkinetics.sensitivity.integrated import propose

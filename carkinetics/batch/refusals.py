@@ -67,9 +67,11 @@ def _reason(choices: Any, declared: Variants, cohort: Cohort, method: str) -> st
             return f"exposure {choices['exposure']} needs {assay}, which is left out"
     if choices["assay"] != "all" and choices["assay"] not in cohort.assays:
         return f"the cohort has no {choices['assay']} samples"
-    if choices["estimator"] == "joint" and (reason := _no_joint(choices, exposure.quantity)):
-        return reason
-    for outcome in declared.outcomes or (choices["outcome"],):
+    if choices["estimator"] == "joint":
+        watched = bool(declared.outcomes or choices["outcome"])
+        if reason := _no_joint(choices, exposure.quantity, watched):
+            return reason
+    for outcome in declared.outcomes or ((choices["outcome"],) if choices["outcome"] else ()):
         try:
             _check(choices, exposure.quantity, outcome, cohort)
         except CarkineticsError as error:
@@ -77,12 +79,12 @@ def _reason(choices: Any, declared: Variants, cohort: Cohort, method: str) -> st
     return ""
 
 
-def _no_joint(choices: Any, quantity: str) -> str:
+def _no_joint(choices: Any, quantity: str, outcomes: bool) -> str:
     """Say why a joint model cannot be fitted with these choices, or nothing."""
     if not _LATENT.fullmatch(quantity):
-        return (
-            f"{quantity} is no exposure of a joint model (cmax, auc_0_<day>, level_<day>)"
-        )
+        return f"{quantity} is no exposure of a joint model (cmax, auc_0_<day>, level_<day>)"
+    if not outcomes:
+        return "a joint model needs an outcome"
     changed = [n for n in choices if n.startswith("prior_scale") and choices[n] != 1]
     changed += ["covariates"] if choices["covariates"] != "none" else []
     return f"a joint fit takes no {', '.join(changed)}" if changed else ""

@@ -126,12 +126,17 @@ class Variants:
     def base_choices(self, method: str) -> dict[str, Any]:
         """Give the level of every factor in the base case."""
         found = {name: default_of(name, method) for name in FACTORS}
+        if not self.outcomes and not self._has_outcomes():
+            found["outcome"] = ""  # quantities alone are watched
         found |= self.base
         if self.design == CROSSED:
             for name, levels in self.factors.items():
                 if name not in self.base and found[name] not in levels:
                     found[name] = levels[0]
         return found
+
+    def _has_outcomes(self) -> bool:
+        return any("outcome" in names for names in (self.factors, self.base, *self.listed))
 
     def expand(self, cohort: Cohort, method: str) -> Iterator[Variant]:
         """List the variants, the base case first.
