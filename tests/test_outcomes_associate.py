@@ -596,8 +596,8 @@ def test_an_exposure_without_the_quantity_says_how_to_get_it(synthetic):
 
 
 def test_the_power_can_be_left_out_and_the_rules_chosen(synthetic):
-    told = associate(synthetic, "auc_0_28", "ttp", power=False)
+    told = ck.associate(synthetic, "auc_0_28", "ttp", power=False)
     assert told.power is None
     assert not any("is no sign of no association" in note for note in told.notes)
-    other = associate(synthetic, "auc_0_28", "ttp", power=False, rules={"N-04": "linear"})
+    other = ck.associate(synthetic, "auc_0_28", "ttp", power=False, rules={"N-04": "linear"})
     assert other.estimates[0].estimate != told.estimates[0].estimate

@@ -58,7 +58,7 @@ def plot_leave_one_out(
         axes.axvline(null, color=MUTED, linewidth=0.9, linestyle="--")
     for place, (_, row) in enumerate(left.iterrows()):
         color = _FAR if place in (0, len(left) - 1) else _NEAR
-        reweighted = "weights" in str(row["how"])
+        reweighted = "reweighted" in str(row["how"])
         axes.plot(within(row, log), [place, place], color=color, linewidth=0.9)
         axes.plot(row["estimate"], place, "o", color=color, markersize=4.5,
                   markerfacecolor="white" if reweighted else color)  # fmt: skip
@@ -71,7 +71,7 @@ def plot_leave_one_out(
         f"Without one patient: {values.min():.3g} (without {left['level'].iloc[-1]}) to "
         f"{values.max():.3g} (without {left['level'].iloc[0]}). Line and band: all patients."
     )
-    if left["how"].astype(str).str.contains("weights").any():
+    if left["how"].astype(str).str.contains("reweighted").any():
         text += " Open: reweighted, filled: fitted again."
     caption(figure, text, synthetic)
     stamp(figure, synthetic)
