@@ -343,9 +343,13 @@ def batch(
         planned = {name: value for name, value in options.items() if name not in of_run}
         typer.echo(str(read.variants.plan(read.model, read.cohort, folder=folder, **planned)))
         return
-    runs = run_variants(
-        read.model, read.cohort, read.variants, folder=folder, scheduler=scheduler, **options
-    )
+    try:
+        runs = run_variants(
+            read.model, read.cohort, read.variants, folder=folder, scheduler=scheduler, **options
+        )
+    except (_CtrlC, KeyboardInterrupt):
+        _say("\nStopped. What is finished is kept; the same command goes on from there.")
+        _leave(_INTERRUPTED)
     page = batch_report(runs)
     typer.echo(str(runs))
     typer.echo(str(page))

@@ -158,12 +158,12 @@ def test_a_cluster_of_separate_processes_gives_the_same_table(tmp_path):
 
 
 def run(folder: Path, name: str, *more: str) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-c", "from carkinetics.cli import app; app()", "batch",
-         str(folder / "plan.toml"), "--folder", str(folder / name), *more],
-        stdout=subprocess.DEVNULL,
-        stderr=open(folder / f"{name}.txt", "ab"),
-    )  # fmt: skip
+    command = [
+        sys.executable, "-c", "from carkinetics.cli import app; app()", "batch",
+        str(folder / "plan.toml"), "--folder", str(folder / name), *more,
+    ]  # fmt: skip
+    with open(folder / f"{name}.txt", "ab") as log:
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log)
 
 
 def processes_of(folder: Path) -> list[int]:

@@ -243,3 +243,15 @@ def ends(pid: int, within: float) -> bool:
             return True  # ended; only whoever adopted it has not looked yet
         time.sleep(0.05)
     return False
+
+
+def test_a_batch_of_which_nothing_is_finished_has_a_table(small_batch, tmp_path):
+    runs, *_ = small_batch
+    (tmp_path / "plan.json").write_text((runs.folder / "plan.json").read_text())
+    started = ck.load_runs(tmp_path)
+    assert (started.table["status"] == "not finished").all()
+    assert "6 not finished" in str(started)
+    page = ck.batch_report(started, tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "not computed yet" in page
+    with pytest.raises(BatchError, match="no variant has a number"):
+        started.plot()

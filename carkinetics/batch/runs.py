@@ -107,7 +107,7 @@ class Runs:
         done = int((self.table["status"] == DONE).sum())
         failed = int((self.table["status"] == FAILED).sum())
         mark = " [SYNTHETIC, not patient data]" if self.synthetic else ""
-        n = len(self.choices)
+        n = self.table["analysis_id"].nunique()
         lines = [
             f"Runs of {n:,} variants on {self.facts['cohort']}{mark} in {self.folder}",
             f"{done:,} rows done, {failed:,} failed, {len(self.table) - done - failed:,} not "
@@ -159,6 +159,7 @@ def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
     for name in _NUMBERS:
         table[name] = table[name].astype(float)  # an open limit is written as "inf"
     texts = [name for name in COLUMNS if name not in (*_NUMBERS, "is_base")]
-    table[texts] = table[texts].fillna("").astype(str)
+    # A column without any entry holds numbers that are missing.
+    table[texts] = table[texts].astype(object).where(table[texts].notna(), "").astype(str)
     table["is_base"] = table["is_base"].astype(bool)
     return table
