@@ -110,7 +110,7 @@ class Dispatch:
             supervise,
             pickle.dumps(job),
             str(self._store.scratch.resolve()),
-            str(self._store.caches.resolve()),
+            None,
             self._time_limit,
             key=f"{job.key}-{job.analyses[0].key[:8]}-{attempt}",
             pure=False,

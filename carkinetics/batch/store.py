@@ -18,7 +18,7 @@ from carkinetics.errors import BatchError, Fault
 
 FORMAT = "carkinetics batch, version 1"
 STATUS, PLAN, LOG, TABLE = "status.json", "plan.json", "log.txt", "table.csv"
-_RESULTS, _FITS, _SCRATCH, _CACHE = "results", "fits", "scratch", "cache"
+_RESULTS, _FITS, _SCRATCH = "results", "fits", "scratch"
 
 
 class Store:
@@ -43,11 +43,6 @@ class Store:
         """Where processes work; emptied whenever a batch starts."""
         return self.folder / _SCRATCH
 
-    @property
-    def caches(self) -> Path:
-        """Where compiled code is kept, a folder for each process that runs at a time."""
-        return self.folder / _CACHE
-
     @contextlib.contextmanager
     def opened(self) -> Iterator[None]:
         """Make the folder, keep others out of it, and clear what an earlier run left half done.
@@ -58,7 +53,7 @@ class Store:
             If the folder cannot be written, or another batch works in it.
         """
         try:
-            for name in (_RESULTS, _FITS, _SCRATCH, _CACHE):
+            for name in (_RESULTS, _FITS, _SCRATCH):
                 (self.folder / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise unwritable(self.folder, error) from error

@@ -29,16 +29,21 @@ _EXCEPTION = re.compile(r"[\w.]+(Error|Exception|Interrupt|Exit)\b")
 _BLAS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-def supervise(job: bytes, scratch: str, caches: str, time_limit: float | None = None) -> bytes:
+def supervise(
+    job: bytes, scratch: str, caches: str | None = None, time_limit: float | None = None
+) -> bytes:
     """Run a job in a process of its own.
 
     Parameters
     ----------
     job : bytes
         A pickled `Job`.
-    scratch, caches : str
-        Folders for its temporary files and for compiled code; where they cannot be used on this
-        machine, a folder of its own takes their place.
+    scratch : str
+        Folder for its temporary files; where this machine cannot use it, one of its own takes
+        its place.
+    caches : str, optional
+        Folder for compiled code; ``batch`` in the user's cache of carkinetics by default, so that
+        the next batch finds what this one has compiled.
     time_limit : float, optional
         After which it is ended [s].
 
@@ -54,7 +59,7 @@ def supervise(job: bytes, scratch: str, caches: str, time_limit: float | None = 
     """
     wanted = _is_wanted()
     place = Path(tempfile.mkdtemp(prefix="job-", dir=_usable(scratch)))
-    setup = {"caches": _usable(caches) or str(Path(tempfile.gettempdir()) / "carkinetics-caches")}
+    setup = {"caches": caches or str(_user_cache())}
     environment = os.environ | {"TMPDIR": str(place)}
     environment |= {name: os.environ.get(name, "1") for name in _BLAS}
     try:
@@ -138,6 +143,18 @@ def _why(code: int, told: str) -> str:
 def _usable(folder: str) -> str | None:
     """Return the folder where this machine can write to it, else None."""
     return folder if os.path.isdir(folder) and os.access(folder, os.W_OK) else None
+
+
+def _user_cache() -> Path:
+    """Return where compiled code is kept; as for the solver, without loading it."""
+    chosen = os.environ.get("CARKINETICS_CACHE")
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = (Path(chosen) if chosen else Path(root) / "carkinetics") / "batch"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return Path(tempfile.gettempdir()) / "carkinetics-batch"
+    return folder
 
 
 def _is_wanted() -> Callable[[], bool]:
