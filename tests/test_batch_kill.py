@@ -40,13 +40,13 @@ landmark = [0, 14, 28]
 blq = ["default", "half_lloq", "zero", "drop", "lloq"]
 blq_cap = ["all", 1]
 """
-# Forty different fits of a model with a closed form.
+# Forty different fits.
 LAPLACE = """
 [data]
 cohort = "synthetic"
 [run]
 method = "laplace"
-model = "stein_2019"
+model = "cd4_cd8_expansion"
 n_workers = 2
 draws = 100
 chains = 2
