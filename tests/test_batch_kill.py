@@ -80,7 +80,9 @@ def test_a_batch_survives_being_killed(tmp_path, text, variants, kills, longest)
     chance = random.Random(20261125)
     process = run(tmp_path, "killed")
     for _ in range(kills):
-        time.sleep(chance.uniform(0.5, longest))
+        while process.poll() is None and not processes_of(tmp_path / "killed"):
+            time.sleep(0.1)  # nothing has begun yet
+        time.sleep(chance.uniform(0.0, longest))
         victims = [process.pid, *processes_of(tmp_path / "killed")]
         victim = chance.choice(victims)
         if process.poll() is None:
