@@ -623,3 +623,11 @@ def test_an_exposure_without_the_quantity_says_how_to_get_it(synthetic):
     exposures = exposures_of(synthetic, {"tmax": np.full((2, 16), 14.0)})
     with pytest.raises(DataError, match=r"'cmax' is not in it\n.*summarize\(fit, \[\"cmax\""):
         ck.associate(exposures, exposure="cmax", outcome="iec_hs")
+
+
+def test_the_power_can_be_left_out_and_the_rules_chosen(synthetic):
+    told = ck.associate(synthetic, "auc_0_28", "ttp", power=False)
+    assert told.power is None
+    assert not any("is no sign of no association" in note for note in told.notes)
+    other = ck.associate(synthetic, "auc_0_28", "ttp", power=False, rules={"N-04": "linear"})
+    assert other.estimates[0].estimate != told.estimates[0].estimate

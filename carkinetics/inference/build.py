@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from carkinetics.inference.effects import (
 )
 from carkinetics.inference.extension import Extension, extended_levels
 from carkinetics.inference.layout import Layout, lay_out
+from carkinetics.inference.prior_scale import read_prior_scale, scaled_shape
 from carkinetics.inference.terms import (
     PATIENT_SHIFT,
     Scales,
@@ -100,6 +101,9 @@ class Plan:
         What is added to the fit, such as outcomes.
     covariates : CovariateModel or None
         Covariates on parameters.
+    prior_scale : mapping of str to float
+        Factor on the spread of the priors of a group, where it is not 1; the priors of
+        `parameters` have it already.
     """
 
     source: Model
@@ -115,6 +119,7 @@ class Plan:
     tolerance: float
     extension: Extension | None = None
     covariates: CovariateModel | None = None
+    prior_scale: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def varying(self) -> tuple[Quantified, ...]:
@@ -137,7 +142,7 @@ class Plan:
             found["nu_patients"] = freedom_text(EFFECT_RATE)
         if self.correlation_shape is not None:
             found["partial_correlation_unit"] = f"those of an LKJ({self.correlation_shape:g})"
-        found |= term_priors(self.layout, self.model.observed, self.residual)
+        found |= term_priors(self.layout, self.model.observed, self.residual, self.prior_scale)
         return found | (self.extension.prior_texts() if self.extension else {})
 
     @property
@@ -145,7 +150,8 @@ class Plan:
         """LKJ shape of the correlation of patient effects; None where they are independent."""
         if not self.correlated or len(self.varying) < 2:
             return None
-        return lkj_shape(len(self.layout.patients))
+        shape = lkj_shape(len(self.layout.patients))
+        return scaled_shape(shape, self.prior_scale.get("correlation", 1.0))
 
     @property
     def heavy(self) -> tuple[bool, ...]:
@@ -176,6 +182,7 @@ def plan_fit(
     common: Sequence[str] = (),
     tolerance: float = DEFAULT_TOLERANCE,
     covariates: Request | None = None,
+    prior_scale: Mapping[str, float] | None = None,
 ) -> Plan:
     """Decide the shape of a fit; raises `FitError` where data and model do not go together."""
     for name, value in (("patient_effects", patient_effects), ("residual", residual)):
@@ -183,6 +190,7 @@ def plan_fit(
             raise FitError(f"{name}={value!r}: choose 'normal' or 'student_t'.")
     if not 0 < tolerance < 0.1:
         raise FitError(f"tolerance={tolerance!r}: give a number above 0 and below 0.1.")
+    scale = read_prior_scale(prior_scale)
     layout = lay_out(cohort, model, assays)
     expanded = model.with_cell_types(layout.cell_types)
     system = expanded.system()
@@ -193,14 +201,14 @@ def plan_fit(
         listed = ", ".join(system.absent)
         raise FitError(f"no value for {listed}; give them with model.with_values(...)")
     parameters = tuple(
-        _quantified(expanded, name, layout.latent_unit, common) for name in system.parameters
+        _quantified(expanded, name, layout.latent_unit, common, scale) for name in system.parameters
     )
     if not any(p.omega is not None for p in parameters):
         raise FitError(
             f"model {model.name}: no parameter varies between patients. Give at least one of "
             'them vary = "patient" and an omega, and do not name them all in common=(...).'
         )
-    return Plan(
+    plan = Plan(
         source=model,
         model=expanded,
         system=system,
@@ -215,7 +223,11 @@ def plan_fit(
         covariates=read_covariates(
             covariates, expanded, parameters, layout.patients, cohort.patients
         ),
+        prior_scale=scale,
     )
+    if scale:
+        plan.prior_texts()  # a prior that cannot be as wide is told now
+    return plan
 
 
 def build_model(model: Model, cohort: Cohort, **options: Any) -> pm.Model:
@@ -229,7 +241,7 @@ def build_model(model: Model, cohort: Cohort, **options: Any) -> pm.Model:
         From `read_cohort`.
     **options
         ``assays``, ``covariates``, ``patient_effects``, ``residual``, ``correlated``,
-        ``common``, ``tolerance``; see `fit`.
+        ``common``, ``tolerance``, ``prior_scale``; see `fit`.
 
     Returns
     -------
@@ -254,9 +266,10 @@ def assemble(plan: Plan) -> pm.Model:
     if plan.covariates is not None:
         coords |= {design.dim: design.names for design in plan.covariates.designs}
     with pm.Model(coords=coords) as pymc_model:
-        scales = Scales(
-            *(pm.Data(f"prior_scale_{g}", 1.0) for g in ("location", "omega", "residual", "link"))
-        )
+        # The priors of parameters have their factor already; these two groups get it here.
+        factors = {"location": 1.0, "omega": 1.0, "residual": 1.0, "link": 1.0}
+        factors |= {g: plan.prior_scale.get(g, 1.0) for g in ("residual", "link")}
+        scales = Scales(*(pm.Data(f"prior_scale_{g}", f) for g, f in factors.items()))
         weights = pm.Data(
             "centering",
             np.full((len(layout.patients), len(names)), 0.5),
@@ -370,12 +383,16 @@ def _check_common(model: Model, common: Sequence[str]) -> None:
         )
 
 
-def _quantified(model: Model, name: str, unit: str, common: Sequence[str]) -> Quantified:
+def _quantified(
+    model: Model, name: str, unit: str, common: Sequence[str], scale: Mapping[str, float]
+) -> Quantified:
     base = name.split("[")[0]
     parameter = model.parameters[base]
     prior = parameter.prior_for(unit)
     varies = parameter.vary == "patient" and base not in common
     omega = parameter.omega_for(unit) if varies else None
+    prior = prior.scaled(scale["location"]) if "location" in scale else prior
+    omega = omega.scaled(scale["omega"]) if omega and "omega" in scale else omega
     return Quantified(name, PREFIX[prior.transform] + name, parameter, prior, omega)
 
 

@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 
 from carkinetics.inference.build import Plan
+from carkinetics.model import System
 from carkinetics.quantities.curve import Curve
 from carkinetics.solve.curves import LatentLevels, latent_levels
 
@@ -64,7 +65,7 @@ def curves_of(plan: Plan, parameters: np.ndarray, horizon: float, limit: float =
         With levels of shape (..., cell_type, day).
     """
     flat = parameters.reshape(-1, parameters.shape[-1])
-    days = _with_kinks(plan, flat, curve_days(horizon))
+    days = with_kinks(plan.system, flat, curve_days(horizon))
     found = latent_levels(plan.system, flat, days, tolerance=plan.tolerance)
     shape = (*parameters.shape[:-1], *found.log_level.shape[1:])
     if days.ndim > 1:
@@ -107,15 +108,15 @@ def curve_cell_types(cell_types: Sequence[str]) -> list[str]:
     return [*cell_types, "total"] if len(cell_types) > 1 else list(cell_types)
 
 
-def _with_kinks(plan: Plan, parameters: np.ndarray, days: np.ndarray) -> np.ndarray:
+def with_kinks(system: System, parameters: np.ndarray, days: np.ndarray) -> np.ndarray:
     """Add the peak of a closed form twice, where its slope jumps; shape (set, day) then."""
-    exact = plan.system.exact
+    exact = system.exact
     names = [name for name in ("tmax",) if name in exact]
-    if not plan.system.closed_form or not names:
+    if not system.closed_form or not names:
         return days
     import sympy
 
-    peaks = sympy.lambdify(plan.system.parameter_symbols, exact["tmax"], "numpy")(*parameters.T)
+    peaks = sympy.lambdify(system.parameter_symbols, exact["tmax"], "numpy")(*parameters.T)
     peaks = np.clip(np.broadcast_to(peaks, len(parameters)), days[0], days[-1])
     common = np.broadcast_to(days, (len(parameters), len(days)))
     return np.sort(np.concatenate([common, peaks[:, None], peaks[:, None]], axis=1), axis=1)

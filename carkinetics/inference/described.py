@@ -52,6 +52,7 @@ def describe(
         "common": list(plan.common),
         "tolerance": plan.tolerance,
         **({"covariates": plan.covariates.settings()} if plan.covariates else {}),
+        **({"prior_scale": dict(plan.prior_scale)} if plan.prior_scale else {}),
         "priors": plan.prior_texts(),
         "prior_check": {
             "cmax": gate.cmax,

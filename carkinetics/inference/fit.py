@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
 import numpy as np
@@ -54,6 +54,7 @@ def fit(
     correlated: bool = True,
     common: Sequence[str] = (),
     tolerance: float = DEFAULT_TOLERANCE,
+    prior_scale: Mapping[str, float] | None = None,
     prior_check: bool = True,
     rerun: bool = True,
     progress: str = "auto",
@@ -105,6 +106,9 @@ def fit(
         which the visits say nothing, such as memory cells where the last sample is on day 28.
     tolerance : float
         Local error of the solver, relative.
+    prior_scale : mapping of str to float, optional
+        Factors on the spread of groups of priors, for sensitivity analyses: ``"location"``,
+        ``"omega"``, ``"correlation"``, ``"residual"``, ``"link"``.
     prior_check : bool
         Stop where patients drawn from the priors alone look like no CAR T cells seen so far.
     rerun : bool
@@ -146,6 +150,7 @@ def fit(
         common=common,
         tolerance=tolerance,
         covariates=covariates,
+        prior_scale=prior_scale,
     )
     for text in plan.covariates.advice(len(plan.layout.patients)) if plan.covariates else ():
         warnings.warn(f"covariates: {text}", CarkineticsWarning, stacklevel=2)

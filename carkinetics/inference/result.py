@@ -68,6 +68,7 @@ class Fit:
             self.kinetic_model,
             self.cohort,
             covariates=request_of(self.settings.get("covariates")),
+            prior_scale=self.settings.get("prior_scale"),
             **{name: self.settings[name] for name in chosen},
         )
 

@@ -93,35 +93,44 @@ def add_qpcr(
     _record("qpcr", samples, censored_log_likelihood(level, below, mean, residual, nu))
 
 
-def term_priors(layout: Layout, observed: Mapping[str, Observed], residual: str) -> dict[str, str]:
+def term_priors(
+    layout: Layout, observed: Mapping[str, Observed], residual: str, scale: Mapping[str, float]
+) -> dict[str, str]:
     """Return the priors of everything that the likelihood terms add, in words, by variable."""
-    found: dict[str, str] = {}
-    if len(layout.split):
-        found["sigma_share"] = SHARE_SIGMA.text
-    if len(layout.split_events):
-        found["overdispersion_share"] = OVERDISPERSION.text
-    if len(layout.flow):
-        found["sigma_flow"] = observed["flow"].sigma.text
-    if len(layout.qpcr):
-        found |= _qpcr_priors(layout, observed["qpcr"].sigma)
+    priors = group_priors(layout, observed)
+    found = {
+        name: prior.scaled(scale.get(group, 1.0)).text
+        for group, members in priors.items()
+        for name, prior in members.items()
+    }
     heavy = {"nu_residual": freedom_text(RESIDUAL_RATE)}
     return found | (heavy if residual == "student_t" else {})
 
 
-def _qpcr_priors(layout: Layout, sigma: Prior) -> dict[str, str]:
-    linked, (wbc, measured) = len(layout.flow) > 0, _leukocytes(layout.qpcr)
-    found = {}
-    if linked:
-        found["log_copies_per_cell"] = COPIES_PER_CELL.text
-        found["link_slope"] = LINK_SLOPE.text
-        if np.any(wbc != REFERENCE_WBC):
-            found["wbc_slope"] = WBC_SLOPE.text
-        found["omega_qpcr_shift"] = PATIENT_SHIFT.text
-    if measured.any() or not linked:
-        found["sigma_qpcr"] = sigma.text
-    if linked and not measured.all():
-        found["sigma_qpcr_without_wbc"] = SIGMA_WITHOUT_WBC.text
-    return found
+def group_priors(layout: Layout, observed: Mapping[str, Observed]) -> dict[str, dict[str, Prior]]:
+    """Return the priors of the likelihood terms by group and variable, before any scaling."""
+    residual: dict[str, Prior] = {}
+    link: dict[str, Prior] = {}
+    fixed: dict[str, Prior] = {}
+    if len(layout.split):
+        residual["sigma_share"] = SHARE_SIGMA
+    if len(layout.split_events):
+        fixed["overdispersion_share"] = OVERDISPERSION
+    if len(layout.flow):
+        residual["sigma_flow"] = observed["flow"].sigma
+    if len(layout.qpcr):
+        linked, (wbc, measured) = len(layout.flow) > 0, _leukocytes(layout.qpcr)
+        if linked:
+            link["log_copies_per_cell"] = COPIES_PER_CELL
+            link["link_slope"] = LINK_SLOPE
+            if np.any(wbc != REFERENCE_WBC):
+                link["wbc_slope"] = WBC_SLOPE
+            link["omega_qpcr_shift"] = PATIENT_SHIFT
+        if measured.any() or not linked:
+            residual["sigma_qpcr"] = observed["qpcr"].sigma
+        if linked and not measured.all():
+            residual["sigma_qpcr_without_wbc"] = SIGMA_WITHOUT_WBC
+    return {"residual": residual, "link": link, "fixed": fixed}
 
 
 def _leukocytes(samples: Samples) -> tuple[np.ndarray, np.ndarray]:

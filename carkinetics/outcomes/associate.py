@@ -70,6 +70,8 @@ def associate(
     adjust: Sequence[str] = (),
     assumed_ratio: float | None = None,
     propagate: bool = True,
+    power: bool = True,
+    rules: object = "default",
     seed: int = 2026,
 ) -> Association:
     """Relate an exposure to an outcome, with all estimators side by side.
@@ -113,6 +115,10 @@ def associate(
         0.6 and 1.7 by default.
     propagate : bool
         Also pool the estimates of single draws, where there is a posterior.
+    power : bool
+        Also tell the power where a p-value is above 0.05, which takes most of the time.
+    rules : Rules, str or mapping
+        Of the noncompartmental analysis that gives the observed values; see `nca`.
     seed : int
         Of permutations, drawn where counting all of them would take too long.
 
@@ -171,10 +177,10 @@ def associate(
     )
     notes = () if time_dependent else notes
     adjusted = covariates(cohort, adjust, outcome)
-    modes, absent = _modes(cohort, exposures, exposure, cell_type, assay, probability)
+    modes, absent = _modes(cohort, exposures, exposure, cell_type, assay, probability, rules)
     estimates: tuple[Estimate, ...] = ()
     left_out = counted_by_reason(endpoint.left_out)
-    power = None
+    told = None
     for values in modes:
         pairs, missing = pair_up(values, endpoint, adjusted, probability, seed)
         if time_dependent:
@@ -187,8 +193,8 @@ def associate(
         estimates += found
         if propagate and values.draws.size and not pairs.adjusted:
             estimates += propagated_estimates(endpoint.kind, draws_of(values, endpoint, pairs))
-        if power is None and not time_dependent and is_unsure(found):
-            power = assumed_power(endpoint.kind, pairs, assumed_ratio)
+        if power and told is None and not time_dependent and is_unsure(found):
+            told = assumed_power(endpoint.kind, pairs, assumed_ratio)
         known_day = max(window, landmark or 0.0)
         notes += late_peaks(endpoint, exposure, values.tmax, known_day, _word(values))
         if not is_before(endpoint, exposure, window):
@@ -220,13 +226,13 @@ def associate(
         kind=endpoint.kind,
         estimates=estimates,
         data=patient_table(modes, endpoint),
-        notes=left_out + notes + absent + _power_note(power),
+        notes=left_out + notes + absent + _power_note(told),
         clock=endpoint.clock,
         reliability=np.nan if posterior is None else posterior.reliability,
         shrinkage=np.nan if posterior is None else posterior.shrinkage,
         synthetic=cohort.synthetic,
         cohort=cohort.name,
-        power=power,
+        power=told,
         approximate=approximate,
     )
 
@@ -262,6 +268,7 @@ def _modes(
     cell_type: str,
     assay: str,
     probability: float,
+    rules: object,
 ) -> tuple[list[ExposureValues], tuple[str, ...]]:
     """Take the exposure in every mode there is; say which are absent, and why."""
     modes: list[ExposureValues] = []
@@ -269,7 +276,7 @@ def _modes(
         modes.append(posterior_values(exposures, exposure, cell_type, probability))
     reason = _no_observed(cohort, exposure, cell_type, assay)
     if not reason:
-        return [*modes, observed_values(cohort, exposure, assay, cell_type)], ()
+        return [*modes, observed_values(cohort, exposure, assay, cell_type, rules)], ()
     if not modes:
         remedy = "Choose another exposure, assay or cell type, or give a fit."
         raise DataError(Fault(f"cohort {cohort.name}, {exposure}", reason, remedy))

@@ -73,7 +73,9 @@ def has_observed(exposure: str) -> bool:
     return True
 
 
-def observed_values(cohort: Cohort, exposure: str, assay: str, cell_type: str) -> ExposureValues:
+def observed_values(
+    cohort: Cohort, exposure: str, assay: str, cell_type: str, rules: object = "default"
+) -> ExposureValues:
     """Take an exposure straight from samples.
 
     Parameters
@@ -82,6 +84,8 @@ def observed_values(cohort: Cohort, exposure: str, assay: str, cell_type: str) -
         Levels and patients.
     exposure, assay, cell_type : str
         What to take.
+    rules : Rules, str or mapping
+        Of the noncompartmental analysis.
 
     Returns
     -------
@@ -92,7 +96,7 @@ def observed_values(cohort: Cohort, exposure: str, assay: str, cell_type: str) -
     """
     day = ON_A_DAY.fullmatch(exposure)
     names = tuple(dict.fromkeys((*(() if day else (exposure,)), "cmax", "tmax")))
-    found = observed_quantities(cohort, assay, cell_type, names).set_index("patient")
+    found = observed_quantities(cohort, assay, cell_type, names, rules).set_index("patient")
     if day:
         level = observed_level(cohort, float(day[1]), assay, cell_type)
         value, reason, bound = level["value"], level["reason"], level["below"]

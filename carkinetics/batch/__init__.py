@@ -1,0 +1,1 @@
+"""Batches of sensitivity analyses: plan, runner, store, comparison."""

@@ -1,0 +1,149 @@
+"""Variants whose estimator is the joint model: exposure and outcomes in one posterior."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from carkinetics.batch.changes import changed_cohort, parse_subset
+from carkinetics.batch.estimands import row_of, rows_of, told_per
+from carkinetics.batch.exposures import parse_exposure
+from carkinetics.batch.job import Analysis, Finished, Job
+from carkinetics.batch.outcomes import with_outcome, without_outcome
+from carkinetics.errors import CarkineticsError, FitError
+from carkinetics.library import load_model
+
+if TYPE_CHECKING:
+    from carkinetics.cohort import Cohort
+    from carkinetics.outcomes.joint import JointFit
+
+JOINT = "joint"
+# What such a fit depends on besides data and kinetics.
+PARTS = ("exposure", "outcome", "landmark", "subset", "adjust")
+
+
+def joint_parts(choices: Mapping[str, Any], outcomes: tuple[str, ...]) -> dict[str, Any] | None:
+    """Give what a joint fit depends on besides data and kinetics; None for other estimators."""
+    if choices["estimator"] != JOINT:
+        return None
+    return {name: choices[name] for name in PARTS} | {"outcomes": list(outcomes)}
+
+
+def outcomes_of(job: Job, analysis: Analysis) -> tuple[str, ...]:
+    """Give the outcomes of a joint fit."""
+    return job.watched.outcomes or (analysis.choices["outcome"],)
+
+
+def fit_of(job: Job, cohort: Cohort) -> tuple[JointFit, bytes | None]:
+    """Load the joint fit if it is finished, else make it; its file is None where it was there."""
+    from carkinetics.outcomes.joint import fit_joint, load_joint
+
+    analysis = job.analyses[0]
+    choices = analysis.choices
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "fit.nc"
+        if job.fit_file is not None:
+            path.write_bytes(job.fit_file)
+            return load_joint(path), None
+        exposure, adjust = parse_exposure(choices["exposure"]), choices["adjust"]
+        prepared, names = _prepared(cohort, outcomes_of(job, analysis), choices["subset"])
+        model = job.model if choices["model"] == "given" else load_model(choices["model"])
+        assert model is not None  # a plan without a model is one from samples
+        landmark = float(choices["landmark"])
+        made = fit_joint(
+            model,
+            prepared,
+            exposure.quantity,
+            names,
+            cell_type=exposure.cell_type,
+            landmark=landmark if landmark > 0 else None,
+            adjust=() if adjust == "none" else (adjust,) if isinstance(adjust, str) else adjust,
+            cores=job.cores,
+            patient_effects=choices["patient_effects"],
+            residual=choices["residual"],
+            correlated=choices["correlated"],
+            progress="log",
+            **job.settings,
+        )
+        try:
+            made.save(path)
+        except FitError as error:
+            if isinstance(error.__cause__, OSError):
+                raise error.__cause__ from error  # a full disk is no property of the variant
+            raise
+        return made, path.read_bytes()
+
+
+def rows_of_joint(job: Job, analysis: Analysis, joint: JointFit) -> list[dict[str, Any]]:
+    """Compute the rows of a variant from its joint fit."""
+    from carkinetics.outcomes.joint.association import joint_estimates
+
+    logs = _log_exposure(joint) if job.watched.per == "sd" else np.empty(0)
+    rows = []
+    for outcome in outcomes_of(job, analysis):
+        _, name = with_outcome(joint.kinetics.cohort, outcome)
+        estimate = joint_estimates(joint, name, job.watched.probability)[0]
+        negative = joint.slope(name).negative
+        estimate = told_per(estimate, job.watched.per, logs)
+        label = f"{outcome}: {estimate.measure}" if job.watched.outcomes else estimate.measure
+        rows.append(row_of(label, estimate) | {"p_dir": max(negative, 1.0 - negative)})
+    if job.watched.quantities:
+        from carkinetics.exposure import summarize
+
+        names = [parse_exposure(q).quantity for q in job.watched.quantities]
+        exposures = summarize(joint.kinetics, names, allow_failed=True)
+        watched = replace(job.watched, outcomes=())
+        choices = dict(analysis.choices) | {"outcome": ""}
+        rows += rows_of(joint.kinetics.cohort, exposures, choices, watched)
+    return rows
+
+
+def _log_exposure(joint: JointFit) -> np.ndarray:
+    """Give the posterior mean of every patient's log exposure."""
+    from carkinetics.exposure import summarize
+
+    found = summarize(joint.kinetics, [joint.exposure], allow_failed=True).data[joint.exposure]
+    logs = np.log(found.sel(cell_type=joint.cell_type).transpose("patient", "chain", "draw").values)
+    return logs.reshape(len(logs), -1).mean(axis=1)
+
+
+def _prepared(cohort: Cohort, outcomes: tuple[str, ...], subset: str) -> tuple[Cohort, list[str]]:
+    """Make the columns of the outcomes, missing for those outside the subset."""
+    kept = parse_subset(subset, cohort)
+    names = []
+    for outcome in outcomes:
+        cohort, name = with_outcome(cohort, outcome)
+        if subset != "all":
+            cohort = without_outcome(cohort, name, kept)
+        names.append(name)
+    return cohort, names
+
+
+def joint_job(job: Job) -> Finished:
+    """Do the whole work of a joint fit; see `work`."""
+    from carkinetics.batch.work import NO_FIT, facts_of, failure, plain_data, quiet, result
+
+    started = time.monotonic()
+    facts, fit_file = dict(NO_FIT), None
+    try:
+        with quiet():
+            cohort = changed_cohort(job.cohort, job.analyses[0].choices, for_fit=True)
+            facts["data_hash"] = cohort.data_hash
+            joint, fit_file = fit_of(job, cohort)
+            facts |= facts_of(joint.kinetics) | {"data_hash": cohort.data_hash}
+            check = joint.check()
+            if not check.passed and not job.allow_failed:
+                raise FitError(str(check))
+            rows = {a.key: rows_of_joint(job, a, joint) for a in job.analyses}
+    except CarkineticsError as error:
+        failed = {a.key: failure(job, a, str(error), facts, started) for a in job.analyses}
+        return Finished(failed, fit_file, plain_data(facts))
+    facts["how"] = "refit, joint model, NUTS"
+    results = {a.key: result(job, a, rows[a.key], facts, started) for a in job.analyses}
+    return Finished(results, fit_file, plain_data(facts))

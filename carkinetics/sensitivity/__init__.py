@@ -1,0 +1,1 @@
+"""How far conclusions depend on priors, data and parameters, without fitting again."""

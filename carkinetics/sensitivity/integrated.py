@@ -1,0 +1,105 @@
+"""Leave one patient out by importance sampling, integrated over the patient's own effects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special, stats
+
+from carkinetics.sensitivity.weights import Weights, pareto_weights
+
+PROPOSALS = 300
+DEGREES_OF_FREEDOM = 5.0
+_WIDER = 1.3
+
+
+@dataclass(frozen=True, eq=False)
+class Proposal:
+    """Effects of one patient drawn from around that patient's own posterior.
+
+    Attributes
+    ----------
+    effects : array, shape (proposal, effect)
+        On the transformed scale.
+    log_density : array, shape (proposal,)
+        Of the distribution they were drawn from.
+    """
+
+    effects: np.ndarray
+    log_density: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class LeftOut:
+    """What is known of one patient from the others.
+
+    Attributes
+    ----------
+    weights : Weights
+        Of the draws, as if this patient had not been in the data.
+    elpd : float
+        Log predictive density of this patient's data given the others [nat].
+    """
+
+    weights: Weights
+    elpd: float
+
+
+def propose(own: np.ndarray, rng: np.random.Generator, count: int = PROPOSALS) -> Proposal:
+    """Draw proposals from a Student-t around a patient's own posterior draws.
+
+    Parameters
+    ----------
+    own : array, shape (draw, effect)
+        Posterior draws of the patient's effects.
+    rng : numpy.random.Generator
+        Source of randomness.
+    count : int
+        Number of proposals.
+
+    Returns
+    -------
+    Proposal
+        Degrees of freedom 5, SDs 1.3 times those of the draws.
+
+    Notes
+    -----
+    Proposals from the population instead hardly ever hit where the patient's data are: 200 of
+    them leave an error of 2.3 nat, as many of these 0.04.
+    """
+    center = own.mean(axis=0)
+    spread = np.atleast_2d(np.cov(own, rowvar=False)) * _WIDER**2
+    # An effect of which nothing is known beyond one value would make the matrix singular.
+    spread += np.eye(len(center)) * 1e-10 * max(float(np.trace(spread)), 1e-12)
+    found = stats.multivariate_t(center, spread, df=DEGREES_OF_FREEDOM, seed=rng)
+    effects = np.asarray(found.rvs(count)).reshape(count, len(center))
+    return Proposal(effects, np.atleast_1d(found.logpdf(effects)))
+
+
+def leave_out(log_likelihood: np.ndarray, log_prior: np.ndarray, proposal: Proposal) -> LeftOut:
+    """Leave one patient out.
+
+    Parameters
+    ----------
+    log_likelihood : array, shape (draw, proposal)
+        Of the patient's data, given the proposed effects and what all patients share.
+    log_prior : array, shape (draw, proposal)
+        Of the proposed effects, given what all patients share.
+    proposal : Proposal
+        The proposed effects.
+
+    Returns
+    -------
+    LeftOut
+
+    References
+    ----------
+    Merkle, Furr and Rabe-Hesketh 2019, doi 10.1007/s11336-019-09679-0.
+    """
+    joint = log_likelihood + log_prior - proposal.log_density
+    marginal = special.logsumexp(joint, axis=1) - np.log(joint.shape[1])
+    weights = pareto_weights(-marginal)
+    with np.errstate(divide="ignore"):
+        elpd = float(special.logsumexp(np.log(weights.values) + marginal))
+    return LeftOut(weights, elpd)

@@ -1,0 +1,199 @@
+"""A batch that is killed again and again gives what an undisturbed one gives.
+
+Slow: the whole point is to start over. The random times come from a fixed seed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import carkinetics as ck
+from carkinetics.batch.lock import holder
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc"),
+]
+
+SAMPLES = """
+design = "crossed"
+[data]
+cohort = "synthetic"
+[run]
+method = "samples"
+n_workers = 2
+[factors]
+exposure = ["cmax", "auc_0_28", "cmax qpcr"]
+outcome = ["ttp", "pfs"]
+landmark = [0, 14, 28]
+blq = ["default", "half_lloq", "zero", "drop", "lloq"]
+blq_cap = ["all", 1]
+"""
+# Forty different fits.
+LAPLACE = """
+[data]
+cohort = "synthetic"
+[run]
+method = "laplace"
+model = "cd4_cd8_expansion"
+n_workers = 2
+draws = 100
+chains = 2
+reweight = false
+allow_failed = true
+[factors]
+leave_out = ["each"]
+blq = ["drop", "half_lloq", "lloq", "first_half_lloq"]
+lloq_scale = [0.5, 2]
+blq_cap = [1, 3]
+prior_scale = [0.5, 2]
+prior_scale_location = [0.5, 2]
+prior_scale_omega = [0.5, 2]
+prior_scale_residual = [0.5, 2]
+prior_scale_link = [0.5, 2]
+assay = ["flow", "qpcr"]
+wbc = ["ignored"]
+visits = [[7, 14, 21, 28]]
+correlated = [false]
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "variants", "kills", "longest"),
+    [(SAMPLES, 180, 6, 15.0), (LAPLACE, 40, 20, 60.0)],
+    ids=["samples", "laplace"],
+)
+def test_a_batch_survives_being_killed(tmp_path, text, variants, kills, longest):
+    (tmp_path / "plan.toml").write_text(text)
+    assert run(tmp_path, "undisturbed").wait() == 0
+    chance = random.Random(20261125)
+    process = run(tmp_path, "killed")
+    for _ in range(kills):
+        while process.poll() is None and not processes_of(tmp_path / "killed"):
+            time.sleep(0.1)  # nothing has begun yet
+        time.sleep(chance.uniform(0.0, longest))
+        victims = [process.pid, *processes_of(tmp_path / "killed")]
+        victim = chance.choice(victims)
+        if process.poll() is None:
+            kill(victim)
+        if victim == process.pid or process.poll() is not None:
+            process.wait()
+            process = run(tmp_path, "killed")
+    code = process.wait()
+    if code == 1:  # a job that was lost too often is tried again in the next run
+        code = run(tmp_path, "killed").wait()
+    assert code == 0
+    assert none_left(tmp_path / "killed")
+    assert holder(tmp_path / "killed") is None
+
+    calm, killed = (ck.load_runs(tmp_path / name) for name in ("undisturbed", "killed"))
+    assert len(calm.table) == len(killed.table) == variants
+    assert not killed.table["analysis_id"].duplicated().any()
+    same = ["analysis_id", "estimand", "estimate", "lo", "hi", "n", "status", "data_hash", "fit"]
+    assert calm.table[same].equals(killed.table[same])
+    fits = sorted(path.name for path in (tmp_path / "undisturbed" / "fits").glob("*.nc"))
+    assert fits == sorted(path.name for path in (tmp_path / "killed" / "fits").glob("*.nc"))
+    for name in fits:
+        one, other = (
+            ck.load_fit(tmp_path / folder / "fits" / name).data["posterior"]
+            for folder in ("undisturbed", "killed")
+        )
+        for variable in one.data_vars:
+            assert one[variable].values.tobytes() == other[variable].values.tobytes()
+
+
+def test_a_request_to_end_is_followed_at_once(tmp_path):
+    (tmp_path / "plan.toml").write_text(SAMPLES)
+    process = run(tmp_path, "runs")
+    until = time.monotonic() + 300
+    while not processes_of(tmp_path / "runs") and time.monotonic() < until:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) != 0
+    assert none_left(tmp_path / "runs")
+    assert holder(tmp_path / "runs") is None
+    assert ck.load_runs(tmp_path / "runs").table["status"].eq("not finished").any()
+
+
+def test_a_cluster_of_separate_processes_gives_the_same_table(tmp_path):
+    (tmp_path / "plan.toml").write_text(SAMPLES)
+    assert run(tmp_path, "here").wait() == 0
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"tcp://127.0.0.1:{port}"
+    started = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--port", str(port),
+               "--host", "127.0.0.1", "--no-dashboard"]  # fmt: skip
+    worker = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1",
+              "--no-nanny", "--no-dashboard", "--local-directory", str(tmp_path)]  # fmt: skip
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    others = [subprocess.Popen(started, **quiet)]
+    try:
+        time.sleep(5)
+        others += [subprocess.Popen(worker, **quiet) for _ in range(2)]
+        process = run(tmp_path, "there", "--scheduler", address)
+        until = time.monotonic() + 600
+        while time.monotonic() < until and not (tmp_path / "there" / "results").is_dir():
+            time.sleep(0.2)
+        while time.monotonic() < until and not any((tmp_path / "there" / "results").iterdir()):
+            time.sleep(0.2)
+        others[1].kill()  # in the middle: the other worker does its job again
+        assert process.wait() == 0
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+    here, there = (ck.load_runs(tmp_path / name).table for name in ("here", "there"))
+    numbers = here.select_dtypes(np.number).columns.drop("seconds")
+    np.testing.assert_array_equal(here[numbers], there[numbers])
+
+
+def run(folder: Path, name: str, *more: str) -> subprocess.Popen:
+    command = [
+        sys.executable, "-c", "from carkinetics.cli import app; app()", "batch",
+        str(folder / "plan.toml"), "--folder", str(folder / name), *more,
+    ]  # fmt: skip
+    with open(folder / f"{name}.txt", "ab") as log:
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log)
+
+
+def processes_of(folder: Path) -> list[int]:
+    """Find the workers of a folder, and the processes of their jobs."""
+    found = []
+    for path in Path("/proc").iterdir():
+        if not path.name.isdigit() or int(path.name) == os.getpid():
+            continue
+        try:
+            about = (path / "environ").read_bytes() + (path / "cmdline").read_bytes()
+            state = (path / "stat").read_text().rsplit(")", 1)[1].split()[0]
+        except OSError:
+            continue
+        is_ours = b"carkinetics.batch.worker" in about or b"carkinetics.batch.child" in about
+        if is_ours and state != "Z" and str(folder).encode() in about:
+            found.append(int(path.name))
+    return found
+
+
+def none_left(folder: Path, within: float = 30.0) -> bool:
+    until = time.monotonic() + within
+    while processes_of(folder):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.2)
+    return True
+
+
+def kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):  # it was quicker
+        os.kill(pid, signal.SIGKILL)
