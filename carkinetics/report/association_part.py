@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
-from carkinetics.outcomes.association import OBSERVED_VALUE, POSTERIOR_MEAN
+from carkinetics.outcomes.association import JOINT, MODES, OBSERVED_VALUE, POSTERIOR_MEAN
 from carkinetics.report.family import RULE, Family, Pair
 from carkinetics.report.numbers import between, p_value, ratio
 from carkinetics.report.parts import Block, Heading, Items, Section, Table, Text
@@ -14,7 +15,7 @@ from carkinetics.report.parts import Block, Heading, Items, Section, Table, Text
 if TYPE_CHECKING:
     from carkinetics.outcomes import Association, Estimate
 
-_MODES = {POSTERIOR_MEAN: "posterior mean", OBSERVED_VALUE: "observed"}
+_MODES = {JOINT: "joint model", POSTERIOR_MEAN: "posterior mean", OBSERVED_VALUE: "observed"}
 _LABELS = {"ttp": "time to progression", "crs_grade": "CRS grade", "iec_hs": "IEC-HS",
            "pfs": "progression-free survival", "os": "overall survival",
            "dor": "duration of response"}  # fmt: skip
@@ -37,6 +38,7 @@ def association_section(
             "why, and with few patients a large p-value does not say that there is none."
         ),
         Text(_declared(family)),
+        *_headlines(family, probability),
         _family_table(family, probability),
         *_refusals(family),
     ]
@@ -114,6 +116,41 @@ def _family_table(family: Family, probability: float) -> Table:
             "interval.",
         ),
     )  # fmt: skip
+
+
+def _headlines(family: Family, probability: float) -> list[Block]:
+    """Set the joint estimates beside the classical and the propagated ones."""
+    with_joint = [(pair, a) for pair, a in family.made if pair.joint]
+    if not with_joint:
+        return []
+    tables = [(pair, a.side_by_side()) for pair, a in with_joint]
+    modes = [mode for mode in MODES if any(mode in table for _, table in tables)]
+    rows = []
+    for pair, table in tables:
+        cells = ["" if mode not in table else _ratio_of(table[mode]) for mode in modes]
+        rows.append((_exposure(pair), _outcome(pair), str(table[JOINT]["measure"]), *cells,
+                     f"{table[JOINT]['p_below']:.3f}"))  # fmt: skip
+    heads = [_MODES.get(mode, mode).capitalize() for mode in modes]
+    note = (
+        "The joint model fits kinetics and outcome in one posterior: median and equal-tailed "
+        "credible interval. The others are sensitivity analyses: regressions on the posterior mean "
+        "and on the observed value, and on draws made without the outcome (propagated). "
+        "P(ratio < 1) is a posterior probability of the joint model, no p-value."
+    )
+    return [
+        Table(
+            f"The headline: the joint model, and beside it the other estimators ({probability:.0%} "
+            "intervals)",
+            ("Exposure", "Outcome", "Ratio", *heads, "P(ratio < 1)"),
+            rows,
+            f"nlw{'r' * (len(modes) + 1)}",
+            (note,),
+        )
+    ]
+
+
+def _ratio_of(column: pd.Series) -> str:
+    return between(ratio(column["estimate"]), ratio(column["lower"]), ratio(column["upper"]))
 
 
 def _refusals(family: Family) -> list[Block]:
