@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 import carkinetics as ck
 from carkinetics.cli import app
 
-COMMANDS = ["check", "demo", "fit", "models", "report"]
+COMMANDS = ["check", "demo", "fit", "joint", "models", "report", "trial-report"]
 LEVELS = pd.DataFrame(
     {
         "patient": ["P1", "P1", "P2"],
@@ -54,7 +54,9 @@ def test_help_lists_every_command():
 def test_the_help_of_a_command_has_an_example(command):
     done = run(command, "--help")
     assert done.exit_code == 0
-    assert f"carkinetics {command}" in done.stdout.split("Example", 1)[1]
+    after = done.stdout.split("Example", 1)[1]
+    assert f"carkinetics {command}" in after.split("\n")[1]  # on a line of its own
+    assert "\\b" not in done.stdout
 
 
 def test_help_loads_nothing_heavy():
@@ -170,7 +172,7 @@ def no_sampling(small_fit, monkeypatch):
         asked.append(settings)
         return small_fit
 
-    monkeypatch.setattr("carkinetics.cli._fit", instead)
+    monkeypatch.setattr("carkinetics.cli.options.fit_quietly", instead)
     return asked
 
 
