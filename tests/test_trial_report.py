@@ -136,6 +136,59 @@ def test_a_fit_that_fails_its_checks_is_refused_or_in_red(small_fit, tmp_path):
     assert "This fit fails its checks" in words(path)
 
 
+@pytest.fixture(scope="module")
+def joint_page(small_joint, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("joint")
+    alone = small_joint.kinetics_only
+    return ck.trial_report(
+        alone.cohort, alone, folder / "trial.html", joint=small_joint, exposures=["cmax"],
+        outcomes=["ttp", "crs_grade", "iec_hs"], figures=folder / "figures", allow_failed=True,
+    )  # fmt: skip
+
+
+def test_the_joint_model_is_the_headline_of_the_page(joint_page):
+    text = words(joint_page)
+    for part in (
+        "The headline: the joint model, and beside it the other estimators (95% intervals)",
+        "Joint model Posterior mean Observed Propagated (cut) P(ratio < 1)",
+        "The joint model of kinetics and outcome",
+        "What the ratios owe to their priors",
+        "The ratio with one patient's outcome left out",
+        "joint model of kinetics and outcome, the headline, of cmax (total)",
+        "of one patient's outcome left out of the joint model",
+        "joint fit of cmax: ",  # it fails its checks, in red
+    ):
+        assert part in text, part
+    assert text.index("The headline: the joint model") < text.index("The declared family: one test")
+    names = {path.stem for path in (joint_page.parent / "figures").iterdir()}
+    assert {"joint_slopes_cmax_total", "feedback_cmax_total"} <= names
+
+
+def test_the_joint_model_is_no_test_of_the_family(joint_page, small_joint, tmp_path):
+    alone = small_joint.kinetics_only
+    without = ck.trial_report(
+        alone.cohort, alone, tmp_path / "trial.html", exposures=["cmax"],
+        outcomes=["ttp", "crs_grade", "iec_hs"], allow_failed=True,
+    )  # fmt: skip
+    found = [
+        re.search(r"Holm's adjustment is over all (\d+) tests", words(page))[1]
+        for page in (joint_page, without)
+    ]
+    assert found[0] == found[1]
+    assert "no joint model of kinetics and outcome" in words(without)
+
+
+def test_a_joint_fit_of_other_data_or_that_fails_is_refused(synthetic, small_joint, tmp_path):
+    with pytest.raises(DataError, match="joint fit is of"):
+        ck.trial_report(synthetic, path=tmp_path / "x.html", joint=small_joint)
+    cohort = small_joint.kinetics.cohort
+    with pytest.raises(DataError, match="two joint fits of cmax"):
+        ck.trial_report(cohort, path=tmp_path / "x.html", joint=[small_joint, small_joint])
+    with pytest.raises(FitError, match="allow_failed=True"):
+        ck.trial_report(cohort, path=tmp_path / "x.html", joint=small_joint)
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_command_writes_the_same_page(tmp_path):
     patients = pd.read_csv(TABLES / "patients.csv", comment="#")
     patients[["patient", "crs_grade", "synthetic"]].to_csv(tmp_path / "patients.csv", index=False)
