@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ from carkinetics.errors import CarkineticsWarning, DataError
 from carkinetics.inference.build import assemble, plan_fit
 from carkinetics.outcomes.association import JOINT, MODES, OBSERVED_VALUE, POSTERIOR_MEAN
 from carkinetics.outcomes.joint.data import DEATH_FIRST
-from carkinetics.outcomes.joint.fit_joint import make_extension
+from carkinetics.outcomes.joint.fit_joint import _kinetics, make_extension
 from carkinetics.solve.curves import latent_levels
 
 PLAIN = Mode(linker="py", optimizer=None)  # compiles in a second
@@ -275,7 +276,50 @@ def log_density(plan, extension):
 def test_the_gradient_of_every_form_agrees_with_finite_differences(stein, cohort, options):
     """1e-5 relative, along random directions from a random point."""
     plan = plan_fit(stein, cohort)
-    extension = make_extension(plan, cohort, **DEFAULTS | options)
+    check_gradient(plan, make_extension(plan, cohort, **DEFAULTS | options))
+
+
+KINETICS = {
+    "covariates": {"covariates": {"cmax": ["age_years"], "tmax": ["flag"]}},
+    "common": {"common": ["beta", "memory_fraction"]},
+    "both": {"covariates": {"cmax": ["log(age_years)"]}, "common": ["beta"], "correlated": False},
+}
+
+
+@pytest.mark.parametrize("name", KINETICS)
+def test_outcomes_go_with_covariates_and_shared_parameters_of_the_kinetics(stein, cohort, name):
+    """The exposure of the outcome then depends on them: the gradient sees it."""
+    known = cohort.patients["flag"].fillna(value=False)
+    cohort = dataclasses.replace(cohort, patients=cohort.patients.assign(flag=known))
+    plan = plan_fit(stein, cohort, **KINETICS[name])
+    options = {"outcomes": ["ttp", "iec_hs"], "adjust": ["age_years"]}
+    model = check_gradient(plan, make_extension(plan, cohort, **DEFAULTS | options))
+    names = {v.name for v in model.free_RVs}
+    assert {"slope_ttp", "covariates_ttp", "slope_iec_hs"} <= names
+    assert ("beta_cmax" in names) == ("covariates" in KINETICS[name])
+    assert ("omega_beta" in names) == ("common" not in KINETICS[name])
+
+
+@pytest.mark.parametrize("name", KINETICS)
+def test_a_joint_fit_takes_over_what_the_fit_of_the_kinetics_was_made_with(stein, cohort, name):
+    known = cohort.patients["flag"].fillna(value=False)
+    cohort = dataclasses.replace(cohort, patients=cohort.patients.assign(flag=known))
+    plan = plan_fit(stein, cohort, **KINETICS[name])
+    fields = ("patient_effects", "residual", "correlated", "tolerance")
+    settings = {field: getattr(plan, field) for field in fields}
+    settings |= {"assays": list(plan.layout.assays), "common": list(plan.common)}
+    if plan.covariates is not None:
+        settings["covariates"] = plan.covariates.settings()
+    again = plan_fit(stein, cohort, **_kinetics({}, SimpleNamespace(settings=settings)))
+    assert again.common == plan.common
+    assert again.correlated == plan.correlated
+    assert again.prior_texts() == plan.prior_texts()
+    own = _kinetics({"common": ["alpha"]}, SimpleNamespace(settings=settings))
+    assert own["common"] == ["alpha"]
+
+
+def check_gradient(plan, extension):
+    """Compare with finite differences along random directions; give the model."""
     model, function = log_density(plan, extension)
     rng = np.random.default_rng(5)
     point = {k: v + 0.1 * rng.standard_normal(v.shape) for k, v in model.initial_point().items()}
@@ -289,6 +333,7 @@ def test_the_gradient_of_every_form_agrees_with_finite_differences(stein, cohort
         flat = np.concatenate([np.ravel(direction[model.rvs_to_values[v].name])
                                for v in model.free_RVs])  # fmt: skip
         assert (ends[0] - ends[1]) / 2e-5 == pytest.approx(flat @ gradient, rel=1e-5, abs=1e-5)
+    return model
 
 
 def test_deaths_compete_with_progression_by_hazards_of_their_own(stein, cohort):

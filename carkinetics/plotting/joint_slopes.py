@@ -22,6 +22,7 @@ from carkinetics.plotting.style import (
     picture,
     stamp,
 )
+from carkinetics.quantities import find_quantity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -108,7 +109,8 @@ def _draw_densities(
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     _ratio_axis(axes, slope, room)
-    title = f"{slope.outcome.label}: the data took away {max(slope.contraction, 0):.0%}"
+    share = f"{max(slope.contraction, 0):.0%}"
+    title = f"{slope.outcome.label}: data took {share} of the prior variance"
     axes.set_title(fold(title, room - 0.3), fontsize=8.5)
 
 
@@ -130,7 +132,7 @@ def _draw_influence(axes: Axes, table: pd.DataFrame, slope: Slope, room: float) 
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     _ratio_axis(axes, slope, room)
-    title = f"Each patient left out ({len(shown)} of {len(table)})"
+    title = f"One patient's outcome left out: {len(shown)} of {len(table)}"
     axes.set_title(fold(title, room - 1.0), fontsize=8.5)
 
 
@@ -161,8 +163,10 @@ def _write_legend(figure: object, width: float) -> None:
 
 def _words(joint: JointFit) -> list[str]:
     lines = [
-        f"Joint model of {joint.exposure} ({joint.cell_type}); associations, no statement about "
-        "cause."
+        f"Joint model of {find_quantity(joint.exposure).label} ({joint.cell_type}); associations, "
+        "no statement about cause.",
+        "One patient's outcome left out: the most influential on top, with 95 % intervals; an open "
+        "point is not to be relied on (k-hat).",
     ]
     for row in joint.sensitivity.itertuples():
         label = joint.slope(row.outcome).outcome.label

@@ -127,11 +127,11 @@ def page(folder: Path = ROWS) -> str:
 _DESIGN = f"""\
 Each trial draws patients with the curves of Stein et al. 2019 (doi 10.1002/psp4.12388): ln Cmax
 with an SD of 1 between patients, and samples of qPCR on ten days (3 to 180) with an assay error of
-0.5 on the log scale and an LLOQ of 50 copies/ug. Time to progression is exponential, with a median of
-77 days at the mean ln Cmax and a log hazard ratio of {SLOPE:g} (hazard ratio 0.50) or 0 per SD,
+0.5 on the log scale and an LLOQ of 50 copies/ug. Time to progression is exponential, with a median
+of 77 days at the mean ln Cmax and a log hazard ratio of {SLOPE:g} (hazard ratio 0.50) or 0 per SD,
 which is also per e-fold; censoring is uniform between days 120 and 900. Samples go on after
-progression, so that what is seen here is the error of the exposure and not immortal time (that is on
-[its own page](immortal-time.md)).
+progression, so that what is seen here is the error of the exposure and not immortal time (that is
+on [its own page](immortal-time.md)).
 
 The kinetics are fitted by the same hierarchical model as any cohort's (the closed form
 `stein_2019`), with NUTS, once with the outcome (joint) and once without. Cox regressions take the
