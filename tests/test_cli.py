@@ -208,6 +208,28 @@ def test_demo_writes_both_files_and_prints_headline_and_path(tmp_path, no_sampli
     assert "AUC0-28d" in done.stdout
 
 
+def test_joint_takes_a_saved_fit_and_saves_what_a_report_takes(small_joint, tmp_path, monkeypatch):
+    asked = []
+
+    def instead(model, cohort, *arguments, **options):
+        asked.append((*arguments, options["seed"], options["draws"], options["fit"].patients))
+        return small_joint
+
+    monkeypatch.setattr("carkinetics.outcomes.joint.fit_joint", instead)
+    fit = small_joint.kinetics_only.save(tmp_path / "trial.nc")
+    path = tmp_path / "joint.nc"
+    done = run("joint", fit, "--outcome", "ttp", "--seed", "3", "--quick", "--output", path)
+    assert done.exit_code == 1  # it fails its checks, and is saved all the same
+    assert f"Saved as {path}" in done.stdout
+    assert "a report will refuse it" in done.stderr
+    assert asked == [("cmax", ["ttp"], 3, 250, small_joint.kinetics.patients)]
+    page = tmp_path / "report.html"
+    options = ("--joint", path, "--output", page, "--patient", small_joint.kinetics.patients[0])
+    done = run("report", fit, *options, "--allow-failed")
+    assert done.exit_code == 0, done.stderr
+    assert "The headline: the joint model" in page.read_text(encoding="utf-8")
+
+
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal")
 def test_an_interrupted_fit_ends_with_130_and_leaves_nothing(tmp_path):
     # In the folder of the package's data there is a cohort large enough not to end first.

@@ -112,6 +112,17 @@ def test_the_interval_of_a_median_is_named(synthetic):
     assert "plain scale" in other
 
 
+def test_the_band_of_a_curve_holds_until_its_last_day(synthetic):
+    """The last patient progresses on day 523: the limits of day 232 bound the curve until then."""
+    picture = ck.plot_survival(synthetic, "pfs")
+    (band,) = picture.axes[0].collections
+    corners = band.get_paths()[0].vertices
+    assert corners[:, 0].max() == 523
+    beyond = corners[(corners[:, 0] > 232) & (corners[:, 0] < 523.5)]
+    assert 0.2 < beyond[:, 1].max() < 0.4
+    assert 0 < beyond[:, 1].min() < 0.05
+
+
 def test_numbers_at_risk_are_counted(synthetic):
     picture = ck.plot_survival(synthetic, "pfs")
     at_risk = [t for t in texts_of(picture) if t.get_text().isdigit() and t.get_fontsize() == 7.5]

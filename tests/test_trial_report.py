@@ -136,6 +136,30 @@ def test_a_fit_that_fails_its_checks_is_refused_or_in_red(small_fit, tmp_path):
     assert "This fit fails its checks" in words(path)
 
 
+EDGES = {
+    "nothing happened": {"progressed": False, "pfs_event": False, "died": False, "iec_hs": False,
+                         "crs_grade": 0},
+    "everything, on one day": {"progressed": True, "ttp_day": 50.0, "pfs_event": True,
+                               "pfs_day": 50.0, "iec_hs": True, "crs_grade": 2},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_a_trial_at_its_edge_gets_a_page_with_reasons(synthetic, tmp_path, name):
+    """Whole, without a number that is not one, though a third of the patients have no outcome."""
+    table = synthetic.patients.assign(**EDGES[name])
+    for column in ("ttp_day", "pfs_day", "os_day", "progressed", "pfs_event", "died", "crs_grade",
+                   "iec_hs"):  # fmt: skip
+        table[column] = table[column].convert_dtypes().mask(table.index % 3 == 0)
+    cohort = dataclasses.replace(synthetic, patients=table)
+    path = ck.trial_report(cohort, path=tmp_path / "edge.html", exposures=["cmax"])
+    text = words(path)
+    assert "patient(s) left out" in text
+    reason = "no event" if name == "nothing happened" else "the outcome is the same in all patients"
+    assert reason in text
+    assert not re.search(r"\bnan\b", text)
+
+
 @pytest.fixture(scope="module")
 def joint_page(small_joint, tmp_path_factory):
     folder = tmp_path_factory.mktemp("joint")
