@@ -173,8 +173,8 @@ def joint_page(small_joint, tmp_path_factory):
 def test_the_joint_model_is_the_headline_of_the_page(joint_page):
     text = words(joint_page)
     for part in (
-        "The headline: the joint model, and beside it the other estimators (95% intervals)",
-        "Joint model Posterior mean Observed Propagated (cut) P(ratio < 1)",
+        "The headline: the joint model, and beside it the other estimators; ratios per doubling",
+        "Joint model P(ratio < 1) Posterior mean Observed Propagated (cut)",
         "The joint model of kinetics and outcome",
         "What the ratios owe to their priors",
         "The ratio with one patient's outcome left out",

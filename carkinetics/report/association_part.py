@@ -97,19 +97,19 @@ def _family_table(family: Family, probability: float) -> Table:
     for pair in family.pairs:
         if pair.refusal:
             label = f"{_LABELS.get(pair.outcome, pair.outcome)}, as declared"
-            rows.append((_exposure(pair), label, *[""] * 2, "refused, see below", *[""] * 5))
+            rows.append((_exposure(pair), label, *[""] * 2, "refused, see below", *[""] * 4))
         for found in pair.primary:
             e = found.estimate
             rows.append(
                 (_exposure(pair), _outcome(pair), _MODES.get(e.mode, e.mode), e.method, e.measure,
-                 _number(e), str(e.n), _events(e), p_value(e.p_value), p_value(found.adjusted))
+                 _number(e), _events(e), p_value(e.p_value), p_value(found.adjusted))
             )  # fmt: skip
     return Table(
         "The declared family: one test per pair and way of taking the exposure",
         ("Exposure", "Outcome", "Exposure taken as", "Test", "Measure",
-         f"Estimate ({probability:.0%} interval)", "Patients", "Events", "p", "p, Holm"),
+         f"Estimate ({probability:.0%} interval)", "Events of patients", "p", "p, Holm"),
         rows,
-        "nllnwrrrrr",
+        "nlllwrrrr",
         (
             f"Ratios per doubling of the exposure. p: two-sided, unadjusted; p, Holm: adjusted "
             f"over the {family.n_tests} tests of this table. Rank tests of grades have no "
@@ -128,8 +128,10 @@ def _headlines(family: Family, probability: float) -> list[Block]:
     rows = []
     for pair, table in tables:
         cells = ["" if mode not in table else _ratio_of(table[mode]) for mode in modes]
-        rows.append((_exposure(pair), _outcome(pair), str(table[JOINT]["measure"]), *cells,
-                     f"{table[JOINT]['p_below']:.3f}"))  # fmt: skip
+        kind = str(table[JOINT]["measure"]).removesuffix(" per doubling")
+        chance = f"{table[JOINT]['p_below']:.3f}"
+        what = f"{_exposure(pair)}, {_LABELS.get(pair.outcome, pair.outcome)}: {kind}"
+        rows.append((what, cells[0], chance, *cells[1:]))
     heads = [_MODES.get(mode, mode).capitalize() for mode in modes]
     note = (
         "The joint model fits kinetics and outcome in one posterior: median and equal-tailed "
@@ -139,11 +141,11 @@ def _headlines(family: Family, probability: float) -> list[Block]:
     )
     return [
         Table(
-            f"The headline: the joint model, and beside it the other estimators ({probability:.0%} "
-            "intervals)",
-            ("Exposure", "Outcome", "Ratio", *heads, "P(ratio < 1)"),
+            "The headline: the joint model, and beside it the other estimators; ratios per "
+            f"doubling of the exposure ({probability:.0%} intervals)",
+            ("Exposure, outcome", heads[0], "P(ratio < 1)", *heads[1:]),
             rows,
-            f"nlw{'r' * (len(modes) + 1)}",
+            f"w{'r' * (len(modes) + 1)}",
             (note,),
         )
     ]
@@ -174,15 +176,15 @@ def _all_estimators(association: Association, probability: float) -> Table:
     for e in association.estimates:
         rows.append(
             (_MODES.get(e.mode, e.mode), e.method, e.measure, _number(e), p_value(e.p_value),
-             p_value(e.p_asymptotic), str(e.n), _events(e), _statistic(e))
+             p_value(e.p_asymptotic), _events(e), _statistic(e))
         )  # fmt: skip
         methods.append(_how(e))
     return Table(
         "Every estimator",
         ("Exposure taken as", "Method", "Measure", f"Estimate ({probability:.0%} interval)", "p",
-         "p, large samples", "Patients", "Events", "Statistic"),
+         "p, large samples", "Events of patients", "Statistic"),
         rows,
-        "nnwrrrrrr",
+        "nnwrrrrr",
         tuple(dict.fromkeys(filter(None, methods))),
     ).without_empty()  # fmt: skip
 
@@ -205,7 +207,7 @@ def _number(e: Estimate) -> str:
 
 
 def _events(e: Estimate) -> str:
-    return str(e.n_events) if e.n_events >= 0 else ""
+    return f"{e.n_events} of {e.n}" if e.n_events >= 0 else f"of {e.n}"
 
 
 def _statistic(e: Estimate) -> str:

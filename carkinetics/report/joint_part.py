@@ -122,8 +122,7 @@ def _sensitivity(joint: JointFit) -> Table:
     rows = []
     for row in joint.sensitivity.itertuples():
         slope = joint.slope(row.outcome)
-        cells = [slope.outcome.label, f"{slope.measure} per doubling",
-                 percent(max(slope.contraction, 0.0))]  # fmt: skip
+        cells = [f"{slope.outcome.label}: {slope.measure}", percent(max(slope.contraction, 0.0))]
         if row.reason:
             rows.append((*cells, "", "", "", "", row.reason))
             continue
@@ -134,11 +133,11 @@ def _sensitivity(joint: JointFit) -> Table:
         ]  # fmt: skip
         rows.append((*cells, *other, f"{row.prior:.2f}", f"{row.likelihood:.2f}", row.diagnosis))
     return Table(
-        "What the ratios owe to their priors",
-        ("Outcome", "Ratio", "Taken away", "Half the prior SD", "Twice the prior SD", "Prior",
+        "What the ratios owe to their priors, per doubling of the exposure",
+        ("Outcome", "Taken away", "Half the prior SD", "Twice the prior SD", "Prior",
          "Outcome's", "What it means"),
         rows,
-        "nwrrrrrl",
+        "wrrrrrw",
         ("Taken away: share of the prior variance that the data took away. Half, twice: the ratio "
          "under that prior, by importance sampling. Prior, outcome's: power-scaling diagnostics "
          "(Kallioinen et al. 2024); above 0.05 the posterior depends on that part.",),
