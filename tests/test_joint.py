@@ -17,6 +17,7 @@ import carkinetics as ck
 from carkinetics.errors import CarkineticsWarning, DataError
 from carkinetics.inference.build import assemble, plan_fit
 from carkinetics.outcomes.association import JOINT, MODES, OBSERVED_VALUE, POSTERIOR_MEAN
+from carkinetics.outcomes.joint.association import with_joint
 from carkinetics.outcomes.joint.data import DEATH_FIRST
 from carkinetics.outcomes.joint.fit_joint import _kinetics, make_extension
 from carkinetics.solve.curves import latent_levels
@@ -182,6 +183,34 @@ def test_associate_of_a_plain_fit_says_where_the_joint_estimate_is_had(small_fit
     )
     assert {e.mode for e in found.estimates} >= {POSTERIOR_MEAN}
     assert any("fit_joint" in note for note in found.notes)
+
+
+def test_a_joint_fit_is_set_before_what_was_found_already(small_joint):
+    cohort = small_joint.kinetics.cohort
+    found = with_joint(ck.associate(cohort, "cmax", "ttp"), small_joint, 0.95)
+    assert found.estimates[0].mode == JOINT
+    table = found.side_by_side()
+    assert list(table.columns) == [JOINT, OBSERVED_VALUE]
+    assert table.loc["p_below", JOINT] == small_joint.slope("ttp").negative
+    assert table.loc["estimate", JOINT] == small_joint.slope("ttp").ratio(0.5)
+    assert "hazard ratio per doubling, all estimators:" in repr(found)
+
+
+def test_a_joint_fit_on_another_clock_is_named_and_not_set_beside(small_joint):
+    cohort = small_joint.kinetics.cohort
+    later = ck.associate(cohort, "cmax", "ttp", landmark=28)
+    found = with_joint(later, small_joint, 0.95)
+    assert found.estimates == later.estimates
+    assert "the joint fit counts patients from the start, and is not shown" in found.notes[0]
+    options = small_joint.extension.options | {"landmark": 28.0}
+    extension = dataclasses.replace(small_joint.extension, options=options)
+    same = dataclasses.replace(small_joint, extension=extension)
+    assert with_joint(later, same, 0.95).of_mode(JOINT)
+    assert not with_joint(ck.associate(cohort, "cmax", "ttp"), same, 0.95).of_mode(JOINT)
+    follow = dataclasses.replace(small_joint.extension, follow="level")
+    along = dataclasses.replace(small_joint, extension=follow)
+    found = with_joint(ck.associate(cohort, "cmax", "ttp"), along, 0.95)
+    assert "lets the hazard follow the level along time" in found.notes[0]
 
 
 # --- refusals ---------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytensor
@@ -19,6 +21,7 @@ from carkinetics.outcomes.joint.extension import JointExtension, pieces
 from carkinetics.outcomes.joint.latent import Latent
 from carkinetics.outcomes.joint.leaving_out import influence_table, sensitivity_row
 from carkinetics.outcomes.joint.pointwise import outcome_log_likelihood
+from carkinetics.outcomes.joint.residuals import outcome_residuals, residual_table
 
 PLAIN = Mode(linker="py", optimizer=None)  # compiles in a second
 N, CHAINS, DRAWS = 6, 2, 3
@@ -127,6 +130,45 @@ def test_a_hazard_along_time_says_that_it_cannot():
     one = outcome("survival", EVENTS)
     with pytest.raises(DataError, match="follows the curve along time"):
         outcome_log_likelihood(extension(one, follow="level"), one, xr.Dataset(), xr.DataArray())
+
+
+def test_residuals_are_what_an_outcome_was_beyond_its_expectation():
+    """Martingale residuals by hand; for grades and yes or no, by the chances of the terms."""
+    for name, one, hazard, draws, _ in cases():
+        x = np.exp(np.random.default_rng(2).normal(2.0, 1.0, (CHAINS, DRAWS, 7)))
+        exposure = xr.DataArray(x, dims=("chain", "draw", "patient"),
+                                coords={"patient": [f"P{i}" for i in range(7)]})  # fmt: skip
+        found = outcome_residuals(extension(one, hazard), one, draws, exposure)
+        if one.kind == "survival":  # a patient without the event: its term is minus the hazard
+            never = dataclasses.replace(one, value=np.zeros(N))
+            censored = outcome_log_likelihood(extension(never, hazard), never, draws, exposure)
+            by_hand = one.value + censored.values.mean(axis=(0, 1))
+        else:
+            by_hand = one.value - expected(one, hazard, draws, exposure)
+        np.testing.assert_allclose(found.to_numpy(), by_hand, rtol=1e-9, err_msg=name)
+
+
+def expected(one, hazard, draws, exposure):
+    """Sum the grades weighed by their chances."""
+    total = np.zeros(N)
+    for grade in range(max(one.n_grades, 2)):
+        as_if = dataclasses.replace(one, value=np.full(N, grade))
+        logs = outcome_log_likelihood(extension(as_if, hazard), as_if, draws, exposure)
+        total = total + grade * np.exp(logs.values).mean(axis=(0, 1))
+    return total
+
+
+def test_outcomes_that_share_more_than_the_exposure_are_found():
+    """Twelve patients: residuals that rise together have tau 1, unrelated ones a large p."""
+    names = [f"P{i}" for i in range(12)]
+    rising = pd.Series(np.arange(12.0), index=names)
+    mixed = pd.Series(np.array([5.0, 0, 7, 2, 9, 4, 11, 1, 8, 3, 10, 6]), index=names)
+    table = residual_table({"a": rising, "b": rising**3, "c": mixed, "d": mixed[:3]})
+    table = table.set_index("outcomes")
+    assert table.loc["a, b", "tau"] == pytest.approx(1)
+    assert table.loc["a, b", "p_value"] < 0.001
+    assert table.loc["a, c", "p_value"] > 0.05
+    assert "fewer than 4" in table.loc["a, d", "reason"]
 
 
 # --- a posterior known exactly: slope ~ N(0, 1), each patient a Normal measurement of it ---------

@@ -138,7 +138,7 @@ def test_the_incidence_names_what_one_minus_kaplan_meier_would_say(synthetic):
     assert "would say 77.8%" in words
 
 
-def test_the_swimmer_draws_every_patient_and_sorts_by_arm_and_length(synthetic):
+def test_s09_the_swimmer_draws_every_patient_and_sorts_by_arm_and_length(synthetic):
     axes = ck.plot_swimmer(synthetic).axes[0]
     names = [label.get_text() for label in axes.get_yticklabels()]
     assert len(names) == 16

@@ -48,6 +48,8 @@ _WORDS = (
     ("NUTS", "no-U-turn sampler, the Markov chain method that makes the draws"),
     ("OS, PFS, TTP", "overall survival, progression-free survival, time to progression"),
     ("posterior, prior", "what is known of a quantity after the data, and what was assumed before"),
+    ("power-scaling", "how far a posterior moves when its prior, or its likelihood, is raised to a "
+     "power near 1"),
     ("qPCR", "quantitative polymerase chain reaction: copies of the CAR gene per µg of DNA"),
     ("R-hat", "agreement of the chains; 1 where they agree"),
     ("SHA-256", "a fingerprint: the same for the same text only"),

@@ -10,7 +10,7 @@ import numpy as np
 
 from carkinetics.errors import DataError, Fault, FitError
 from carkinetics.quantities import find_quantity
-from carkinetics.report.numbers import between, percent, ratio
+from carkinetics.report.numbers import between, p_value, percent, ratio
 from carkinetics.report.parts import Block, Heading, Items, Section, Table, Text
 
 if TYPE_CHECKING:
@@ -108,6 +108,7 @@ def joint_section(joint: Sequence[JointFit], figures: dict[str, Block]) -> Secti
             *(figures[k] for k in (f"joint_slopes_{name}",) if k in figures),
             _sensitivity(one),
             *_influence(one),
+            *_residuals(one),
             *(figures[k] for k in (f"feedback_{name}",) if k in figures),
             Items(tuple(f"{note[0].upper()}{note[1:]}." for note in one.notes), "Notes"),
         ]
@@ -158,6 +159,20 @@ def _influence(joint: JointFit) -> list[Block]:
         doubt = f" (not to be relied on for {', '.join(unsure)})" if unsure else ""
         items.append(f"{outcome.label}: {ratio(all_of_them)} with all patients; {told}{doubt}.")
     return [Items(tuple(items), "The ratio with one patient's outcome left out")] if items else []
+
+
+def _residuals(joint: JointFit) -> list[Block]:
+    """Say whether outcomes go together beyond the exposure."""
+    told = [
+        f"{row.outcomes}: Kendall's tau {ratio(row.tau)}, p = {p_value(row.p_value)} "
+        f"({row.n} patients)."
+        for row in joint.residual_associations.itertuples()
+        if not row.reason
+    ]
+    if not told:
+        return []
+    title = "What is left of the outcomes, given the exposure, which the model takes as unrelated"
+    return [Items(tuple(told), title)]
 
 
 def largest_k_hat(joint: Sequence[JointFit]) -> str:

@@ -20,6 +20,7 @@ from carkinetics.outcomes.joint.effects import Slope
 from carkinetics.outcomes.joint.feedback import feedback_table
 from carkinetics.outcomes.joint.leaving_out import influence_table, sensitivity_row
 from carkinetics.outcomes.joint.pointwise import outcome_log_likelihood
+from carkinetics.outcomes.joint.residuals import outcome_residuals, residual_table
 from carkinetics.outcomes.scales import DOUBLINGS_PER_TENFOLD
 from carkinetics.quantities import find_quantity
 
@@ -193,6 +194,21 @@ class JointFit:
                 row |= sensitivity_row(self.slope(outcome.name), terms) | {"reason": ""}
             rows.append(row)
         return pd.DataFrame(rows)
+
+    @cached_property
+    def residual_associations(self) -> pd.DataFrame:
+        """Whether outcomes go together beyond the exposure, one row per pair; `residual_table`.
+
+        Outcomes whose hazard follows the curve along time are left out.
+        """
+        group = self.kinetics.data["carkinetics/outcomes"].to_dataset()
+        return residual_table(
+            {
+                o.name: outcome_residuals(self.extension, o, group, self.draws)
+                for o in self.outcomes
+                if not (self.extension.follow and o.kind == SURVIVAL)
+            }
+        )
 
     @property
     def notes(self) -> tuple[str, ...]:
