@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from carkinetics.outcomes.joint import JointFit
 
 DEFAULT_MODEL = "cd4_cd8_expansion"
-QUICK = {"draws": 250, "tune": 500, "chains": 2, "rerun": False}
+QUICK: dict[str, Any] = {"draws": 250, "tune": 500, "chains": 2, "rerun": False}
 
 Levels = Annotated[Path, typer.Argument(metavar="LEVELS.CSV", help="One row per sample.")]
 Patients = Annotated[

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 
-from carkinetics.outcomes.joint.feedback import LISTED
 from carkinetics.plotting.style import (
     COLORS,
     Picture,
@@ -109,6 +108,8 @@ def _label(axes: Axes, joint: JointFit, table: pd.DataFrame, width: float) -> No
 
 
 def _words(joint: JointFit, table: pd.DataFrame) -> str:
+    from carkinetics.outcomes.joint.feedback import LISTED  # brings the sampler along
+
     names = ", ".join(outcome.label for outcome in joint.outcomes)
     listed = int(table["listed"].sum())
     said = (

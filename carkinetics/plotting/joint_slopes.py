@@ -11,7 +11,6 @@ from matplotlib.patches import Patch
 from scipy import stats
 
 from carkinetics.errors import DataError
-from carkinetics.outcomes.joint.priors import SLOPE_SD
 from carkinetics.plotting.style import (
     MUTED,
     Picture,
@@ -83,7 +82,7 @@ def plot_joint_slopes(joint: JointFit, *, width: float = 7.2) -> Picture:
 
 def _ends(slope: Slope) -> tuple[float, float]:
     """Give the range of log ratios per e-fold that holds the posterior and most of the prior."""
-    sd = SLOPE_SD[slope.outcome.kind]
+    sd = slope.prior_sd
     low, high = np.quantile(slope.draws, [0.001, 0.999])
     return min(float(low), -2.0 * sd), max(float(high), 2.0 * sd)
 
@@ -92,7 +91,7 @@ def _draw_densities(
     axes: Axes, joint: JointFit, slope: Slope, ends: tuple[float, float], room: float
 ) -> None:
     grid = np.linspace(*ends, 400)
-    prior = stats.norm(0.0, SLOPE_SD[slope.outcome.kind])
+    prior = stats.norm(0.0, slope.prior_sd)
     posterior = stats.gaussian_kde(slope.draws)
     ratio = np.exp2(grid)
     axes.fill_between(ratio, posterior(grid), color=_POSTERIOR, alpha=0.28, linewidth=0)

@@ -173,7 +173,7 @@ def _refusals(family: Family) -> list[Block]:
 
 def _all_estimators(association: Association, probability: float) -> Table:
     rows, methods = [], []
-    for e in association.estimates:
+    for e in (e for mode in MODES for e in association.of_mode(mode)):
         rows.append(
             (_MODES.get(e.mode, e.mode), e.method, e.measure, _number(e), p_value(e.p_value),
              p_value(e.p_asymptotic), _events(e), _statistic(e))

@@ -12,7 +12,6 @@ from carkinetics.cohort import Cohort
 from carkinetics.errors import DataError
 from carkinetics.outcomes import Association, Estimate, associate, holm
 from carkinetics.outcomes.association import JOINT, MODES
-from carkinetics.outcomes.joint.association import answers, with_joint
 from carkinetics.report.parts import reason_of
 
 if TYPE_CHECKING:
@@ -224,6 +223,11 @@ def _pair(
 
 def _headed(pair: Pair, joint: Sequence[JointFit], cell_type: str, probability: float) -> Pair:
     """Set the joint estimates before the others, where there is a joint fit of this pair."""
+    if not joint:
+        return pair
+    # The joint model brings the sampler along, which a page without one does not need.
+    from carkinetics.outcomes.joint.association import answers, with_joint
+
     fits = [j for j in joint if answers(j, pair.exposure, pair.outcome, cell_type)]
     if pair.association is None or not fits:
         return pair

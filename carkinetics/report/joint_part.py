@@ -29,7 +29,7 @@ def joint_fits(joint: JointFit | Sequence[JointFit] | None) -> tuple[JointFit, .
     """Take one joint fit, several, or none, as a tuple."""
     if joint is None:
         return ()
-    return (joint,) if hasattr(joint, "extension") else tuple(joint)
+    return tuple(joint) if isinstance(joint, Sequence) else (joint,)
 
 
 def check_joint(

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from carkinetics.outcomes.joint.effects import Slope
-from carkinetics.outcomes.joint.priors import SLOPE_SD
 
 Array = NDArray[np.float64]
 
@@ -115,8 +114,7 @@ def sensitivity_row(slope: Slope, terms: xr.DataArray) -> dict[str, object]:
 
 
 def _log_prior(slope: Slope, factor: float) -> Array:
-    sd = factor * SLOPE_SD[slope.outcome.kind]
-    return np.asarray(stats.norm.logpdf(slope.draws, 0.0, sd))
+    return np.asarray(stats.norm.logpdf(slope.draws, 0.0, factor * slope.prior_sd))
 
 
 def _smoothed(divided_by: xr.DataArray) -> tuple[Array, float]:
