@@ -67,9 +67,10 @@ def main(fit: str | Path, output: str | Path = ".", **settings: object) -> Path:
     check = joint.check()
     print(check)
     joint.save(Path(output) / "cd22_joint.nc")
-    for found in associations(joint).values():
-        print(found, end="\n\n")
     passed = check.passed and alone.check().passed
+    # A fit that fails its checks gives no numbers to print; the page below says so in red.
+    for found in associations(joint).values() if passed else ():
+        print(found, end="\n\n")
     return ck.trial_report(
         alone.cohort, alone, Path(output) / "cd22_trial.html", joint=joint, exposures=["cmax"],
         outcomes=OUTCOMES, allow_failed=not passed,

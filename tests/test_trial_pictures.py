@@ -140,10 +140,12 @@ def test_the_incidence_names_what_one_minus_kaplan_meier_would_say(synthetic):
 
 def test_s09_the_swimmer_draws_every_patient_and_sorts_by_arm_and_length(synthetic):
     axes = ck.plot_swimmer(synthetic).axes[0]
-    names = [label.get_text() for label in axes.get_yticklabels()]
-    assert len(names) == 16
+    rows = [label.get_text().split() for label in axes.get_yticklabels()]
+    assert len(rows) == 16
     table = synthetic.patients.set_index("patient")
+    names = [row[0] for row in rows]
     days = table.loc[names, "os_day"].to_numpy()
+    assert [row[1] for row in rows] == list(table.loc[names, "response"])
     assert names[0].startswith("VA")
     assert (np.diff(days[:8]) <= 0).all()
     assert (np.diff(days[8:]) <= 0).all()
