@@ -17,7 +17,7 @@ import carkinetics as ck
 from carkinetics.errors import CarkineticsWarning, DataError
 from carkinetics.inference.build import assemble, plan_fit
 from carkinetics.outcomes.association import JOINT, MODES, OBSERVED_VALUE, POSTERIOR_MEAN
-from carkinetics.outcomes.joint.association import with_joint
+from carkinetics.outcomes.joint.association import joint_notes, with_joint
 from carkinetics.outcomes.joint.data import DEATH_FIRST
 from carkinetics.outcomes.joint.fit_joint import _kinetics, make_extension
 from carkinetics.solve.curves import latent_levels
@@ -211,6 +211,19 @@ def test_a_joint_fit_on_another_clock_is_named_and_not_set_beside(small_joint):
     along = dataclasses.replace(small_joint, extension=follow)
     found = with_joint(ck.associate(cohort, "cmax", "ttp"), along, 0.95)
     assert "lets the hazard follow the level along time" in found.notes[0]
+
+
+def test_outcomes_that_go_together_beyond_the_exposure_are_told(small_joint):
+    """The model takes them as unrelated: a reader has to know where they are not."""
+    found = dataclasses.replace(small_joint)
+    found.__dict__["residual_associations"] = pd.DataFrame(
+        {"outcomes": ["crs_grade, iec_hs", "ttp, iec_hs"], "n": 4, "tau": [0.33, 0.1],
+         "p_value": [0.0004, 0.6], "reason": ""}
+    )  # fmt: skip
+    (note,) = [n for n in joint_notes(found, "crs_grade") if "still go together" in n]
+    assert "crs_grade and iec_hs" in note
+    assert "+0.33, p = 0.0004" in note
+    assert not [n for n in joint_notes(found, "ttp") if "still go together" in n]
 
 
 # --- refusals ---------------------------------------------------------------------------------

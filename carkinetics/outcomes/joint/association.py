@@ -12,6 +12,8 @@ from carkinetics.outcomes.endpoint import ORDINAL, SURVIVAL
 from carkinetics.outcomes.joint.data import DEATH_FIRST
 from carkinetics.outcomes.joint.result import JointFit
 
+_LEVEL = 0.05  # of the p-value of what is left of two outcomes, below which it is told
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -210,7 +212,20 @@ def joint_notes(joint: JointFit, outcome: str) -> tuple[str, ...]:
             f"feedback: outcomes move no patient's mean ln {joint.exposure} by more than 0.5 "
             f"posterior SD (most: {furthest['patient']}, {furthest['shift']:+.2f})"
         )
-    return tuple(found)
+    return (*found, *_still_together(joint, outcome))
+
+
+def _still_together(joint: JointFit, outcome: str) -> tuple[str, ...]:
+    """Say with which outcomes this one goes beyond the exposure, which the model rules out."""
+    table = joint.residual_associations
+    related = table[(table["p_value"] < _LEVEL) & (table["reason"] == "")]
+    return tuple(
+        f"given the exposure, {' and '.join(row.outcomes.split(', '))} still go together "
+        f"(Kendall's tau of what is left {row.tau:+.2f}, p = {row.p_value:.2g}), which the joint "
+        "model takes as unrelated: compare with a joint fit of this outcome alone"
+        for row in related.itertuples()
+        if outcome in row.outcomes.split(", ")
+    )
 
 
 def _of_another(joint: JointFit, note: str, outcome: str) -> bool:
