@@ -10,7 +10,7 @@ export PYTHON
 help:
 	@echo "make demo       analyze the built-in synthetic cohort and write report.html"
 	@echo "make test       run the tests"
-	@echo "make calibrate  run the slow tests: recovery, calibration, more simulated cohorts"
+	@echo "make calibrate  run the slow tests and the repeated trials: recovery, calibration"
 	@echo "make bench      measure speed and memory; print a table, write JSON"
 	@echo "make docs       build the documentation into docs/_build"
 	@echo "make clean      remove .venv and everything that was built"
@@ -26,6 +26,8 @@ test: .venv/installed-dev
 calibrate: .venv/installed-dev
 	@echo "Running the slow tests; this takes hours on two cores."
 	@$(python) -m pytest -m slow
+	@echo "Repeating trials of the joint model; goes on from where it was stopped."
+	@$(python) -m tests.validation joint-model --minutes 10000
 
 bench: .venv/installed-dev
 	@$(python) -m tests.benchmarks

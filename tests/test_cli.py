@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 import carkinetics as ck
 from carkinetics.cli import app
 
-COMMANDS = ["check", "demo", "fit", "models", "report"]
+COMMANDS = ["check", "demo", "fit", "joint", "models", "report", "trial-report"]
 LEVELS = pd.DataFrame(
     {
         "patient": ["P1", "P1", "P2"],
@@ -54,7 +54,9 @@ def test_help_lists_every_command():
 def test_the_help_of_a_command_has_an_example(command):
     done = run(command, "--help")
     assert done.exit_code == 0
-    assert f"carkinetics {command}" in done.stdout.split("Example", 1)[1]
+    after = done.stdout.split("Example", 1)[1]
+    assert f"carkinetics {command}" in after.split("\n")[1]  # on a line of its own
+    assert "\\b" not in done.stdout
 
 
 def test_help_loads_nothing_heavy():
@@ -170,7 +172,7 @@ def no_sampling(small_fit, monkeypatch):
         asked.append(settings)
         return small_fit
 
-    monkeypatch.setattr("carkinetics.cli._fit", instead)
+    monkeypatch.setattr("carkinetics.cli.options.fit_quietly", instead)
     return asked
 
 
@@ -204,6 +206,28 @@ def test_demo_writes_both_files_and_prints_headline_and_path(tmp_path, no_sampli
     assert "SYNTHETIC" in done.stdout
     assert "Cmax" in done.stdout
     assert "AUC0-28d" in done.stdout
+
+
+def test_joint_takes_a_saved_fit_and_saves_what_a_report_takes(small_joint, tmp_path, monkeypatch):
+    asked = []
+
+    def instead(model, cohort, *arguments, **options):
+        asked.append((*arguments, options["seed"], options["draws"], options["fit"].patients))
+        return small_joint
+
+    monkeypatch.setattr("carkinetics.outcomes.joint.fit_joint", instead)
+    fit = small_joint.kinetics_only.save(tmp_path / "trial.nc")
+    path = tmp_path / "joint.nc"
+    done = run("joint", fit, "--outcome", "ttp", "--seed", "3", "--quick", "--output", path)
+    assert done.exit_code == 1  # it fails its checks, and is saved all the same
+    assert f"Saved as {path}" in done.stdout
+    assert "a report will refuse it" in done.stderr
+    assert asked == [("cmax", ["ttp"], 3, 250, small_joint.kinetics.patients)]
+    page = tmp_path / "report.html"
+    options = ("--joint", path, "--output", page, "--patient", small_joint.kinetics.patients[0])
+    done = run("report", fit, *options, "--allow-failed")
+    assert done.exit_code == 0, done.stderr
+    assert "The headline: the joint model" in page.read_text(encoding="utf-8")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -16,8 +17,9 @@ import carkinetics as ck
 from carkinetics.errors import CarkineticsWarning, DataError
 from carkinetics.inference.build import assemble, plan_fit
 from carkinetics.outcomes.association import JOINT, MODES, OBSERVED_VALUE, POSTERIOR_MEAN
+from carkinetics.outcomes.joint.association import joint_notes, with_joint
 from carkinetics.outcomes.joint.data import DEATH_FIRST
-from carkinetics.outcomes.joint.fit_joint import make_extension
+from carkinetics.outcomes.joint.fit_joint import _kinetics, make_extension
 from carkinetics.solve.curves import latent_levels
 
 PLAIN = Mode(linker="py", optimizer=None)  # compiles in a second
@@ -183,6 +185,47 @@ def test_associate_of_a_plain_fit_says_where_the_joint_estimate_is_had(small_fit
     assert any("fit_joint" in note for note in found.notes)
 
 
+def test_a_joint_fit_is_set_before_what_was_found_already(small_joint):
+    cohort = small_joint.kinetics.cohort
+    found = with_joint(ck.associate(cohort, "cmax", "ttp"), small_joint, 0.95)
+    assert found.estimates[0].mode == JOINT
+    table = found.side_by_side()
+    assert list(table.columns) == [JOINT, OBSERVED_VALUE]
+    assert table.loc["p_below", JOINT] == small_joint.slope("ttp").negative
+    assert table.loc["estimate", JOINT] == small_joint.slope("ttp").ratio(0.5)
+    assert "hazard ratio per doubling, all estimators:" in repr(found)
+
+
+def test_a_joint_fit_on_another_clock_is_named_and_not_set_beside(small_joint):
+    cohort = small_joint.kinetics.cohort
+    later = ck.associate(cohort, "cmax", "ttp", landmark=28)
+    found = with_joint(later, small_joint, 0.95)
+    assert found.estimates == later.estimates
+    assert "the joint fit counts patients from the start, and is not shown" in found.notes[0]
+    options = small_joint.extension.options | {"landmark": 28.0}
+    extension = dataclasses.replace(small_joint.extension, options=options)
+    same = dataclasses.replace(small_joint, extension=extension)
+    assert with_joint(later, same, 0.95).of_mode(JOINT)
+    assert not with_joint(ck.associate(cohort, "cmax", "ttp"), same, 0.95).of_mode(JOINT)
+    follow = dataclasses.replace(small_joint.extension, follow="level")
+    along = dataclasses.replace(small_joint, extension=follow)
+    found = with_joint(ck.associate(cohort, "cmax", "ttp"), along, 0.95)
+    assert "lets the hazard follow the level along time" in found.notes[0]
+
+
+def test_outcomes_that_go_together_beyond_the_exposure_are_told(small_joint):
+    """The model takes them as unrelated: a reader has to know where they are not."""
+    found = dataclasses.replace(small_joint)
+    found.__dict__["residual_associations"] = pd.DataFrame(
+        {"outcomes": ["crs_grade, iec_hs", "ttp, iec_hs"], "n": 4, "tau": [0.33, 0.1],
+         "p_value": [0.0004, 0.6], "reason": ""}
+    )  # fmt: skip
+    (note,) = [n for n in joint_notes(found, "crs_grade") if "still go together" in n]
+    assert "crs_grade and iec_hs" in note
+    assert "+0.33, p = 0.0004" in note
+    assert not [n for n in joint_notes(found, "ttp") if "still go together" in n]
+
+
 # --- refusals ---------------------------------------------------------------------------------
 
 
@@ -275,7 +318,50 @@ def log_density(plan, extension):
 def test_the_gradient_of_every_form_agrees_with_finite_differences(stein, cohort, options):
     """1e-5 relative, along random directions from a random point."""
     plan = plan_fit(stein, cohort)
-    extension = make_extension(plan, cohort, **DEFAULTS | options)
+    check_gradient(plan, make_extension(plan, cohort, **DEFAULTS | options))
+
+
+KINETICS = {
+    "covariates": {"covariates": {"cmax": ["age_years"], "tmax": ["flag"]}},
+    "common": {"common": ["beta", "memory_fraction"]},
+    "both": {"covariates": {"cmax": ["log(age_years)"]}, "common": ["beta"], "correlated": False},
+}
+
+
+@pytest.mark.parametrize("name", KINETICS)
+def test_outcomes_go_with_covariates_and_shared_parameters_of_the_kinetics(stein, cohort, name):
+    """The exposure of the outcome then depends on them: the gradient sees it."""
+    known = cohort.patients["flag"].fillna(value=False)
+    cohort = dataclasses.replace(cohort, patients=cohort.patients.assign(flag=known))
+    plan = plan_fit(stein, cohort, **KINETICS[name])
+    options = {"outcomes": ["iec_hs"], "adjust": ["age_years"]}  # more are too many to add up
+    model = check_gradient(plan, make_extension(plan, cohort, **DEFAULTS | options))
+    names = {v.name for v in model.free_RVs}
+    assert {"slope_iec_hs", "covariates_iec_hs"} <= names
+    assert ("beta_cmax" in names) == ("covariates" in KINETICS[name])
+    assert ("omega_beta" in names) == ("common" not in KINETICS[name])
+
+
+@pytest.mark.parametrize("name", KINETICS)
+def test_a_joint_fit_takes_over_what_the_fit_of_the_kinetics_was_made_with(stein, cohort, name):
+    known = cohort.patients["flag"].fillna(value=False)
+    cohort = dataclasses.replace(cohort, patients=cohort.patients.assign(flag=known))
+    plan = plan_fit(stein, cohort, **KINETICS[name])
+    fields = ("patient_effects", "residual", "correlated", "tolerance")
+    settings = {field: getattr(plan, field) for field in fields}
+    settings |= {"assays": list(plan.layout.assays), "common": list(plan.common)}
+    if plan.covariates is not None:
+        settings["covariates"] = plan.covariates.settings()
+    again = plan_fit(stein, cohort, **_kinetics({}, SimpleNamespace(settings=settings)))
+    assert again.common == plan.common
+    assert again.correlated == plan.correlated
+    assert again.prior_texts() == plan.prior_texts()
+    own = _kinetics({"common": ["alpha"]}, SimpleNamespace(settings=settings))
+    assert own["common"] == ["alpha"]
+
+
+def check_gradient(plan, extension):
+    """Compare with finite differences along random directions; give the model."""
     model, function = log_density(plan, extension)
     rng = np.random.default_rng(5)
     point = {k: v + 0.1 * rng.standard_normal(v.shape) for k, v in model.initial_point().items()}
@@ -289,6 +375,7 @@ def test_the_gradient_of_every_form_agrees_with_finite_differences(stein, cohort
         flat = np.concatenate([np.ravel(direction[model.rvs_to_values[v].name])
                                for v in model.free_RVs])  # fmt: skip
         assert (ends[0] - ends[1]) / 2e-5 == pytest.approx(flat @ gradient, rel=1e-5, abs=1e-5)
+    return model
 
 
 def test_deaths_compete_with_progression_by_hazards_of_their_own(stein, cohort):

@@ -186,21 +186,34 @@ def test_f_02_without_error_the_joint_slope_is_that_of_weibull_hazards(reference
     assert abs(direct.mean() - fitted.coefficients[0]) < 0.1 * direct.std()
 
 
-def test_f_01_an_outcome_without_association_leaves_the_kinetics_alone():
+# The kink of the closed form leaves two answers open where no sample is near the peak.
+_NEAR_THE_PEAK = (3.0, 5.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 14.0, 17.0, 21.0, 28.0, 60.0, 120.0)
+_ALIKE = {"cmax": 0.65, "tmax": 0.2, "doubling_time": 0.2, "alpha": 0.4, "memory_fraction": 0.6,
+          "beta": 0.5}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("stein_2019", {"visits": _NEAR_THE_PEAK, "omega": _ALIKE}),
+        ("cd4_cd8_expansion", {}),
+    ],
+)
+def test_f_01_an_outcome_without_association_leaves_the_kinetics_alone(name, shape):
     """64 SYNTHETIC patients, times drawn at random: no mean ln Cmax moves by 0.3 posterior SD."""
-    model = ck.load_model("cd4_cd8_expansion")
-    cohort = with_random_times(ck.simulate(model, 64, seed=12, assays=["qpcr"]))
+    model = ck.load_model(name)
+    cohort = with_random_times(ck.simulate(model, 64, seed=12, assays=["qpcr"], **shape))
     settings = {"seed": 5, "draws": 1500, "tune": 1000, "rerun": False, "progress": "none"}
     alone = ck.fit(model, cohort, **settings)
     joint = ck.fit_joint(model, cohort, "cmax", ["ttp"], fit=alone, **settings)
     print(joint, joint.check(), joint.feedback["shift"].abs().max())
     assert joint.feedback["shift"].abs().max() < 0.3
     assert not joint.feedback["listed"].any()
-    for name in alone.data["carkinetics/population"].data_vars:
-        one = alone.data["carkinetics/population"][name].values
-        other = joint.kinetics.data["carkinetics/population"][name].values
+    for variable in alone.data["carkinetics/population"].data_vars:
+        one = alone.data["carkinetics/population"][variable].values
+        other = joint.kinetics.data["carkinetics/population"][variable].values
         if one.ndim == 2:
-            assert abs(one.mean() - other.mean()) < 0.3 * one.std(), name
+            assert abs(one.mean() - other.mean()) < 0.3 * one.std(), variable
 
 
 def test_three_outcomes_of_the_synthetic_cohort_in_one_healthy_fit(synthetic):

@@ -631,3 +631,26 @@ def test_the_power_can_be_left_out_and_the_rules_chosen(synthetic):
     assert not any("is no sign of no association" in note for note in told.notes)
     other = ck.associate(synthetic, "auc_0_28", "ttp", power=False, rules={"N-04": "linear"})
     assert other.estimates[0].estimate != told.estimates[0].estimate
+
+
+def test_grades_are_also_told_cut_by_cut(synthetic):
+    """13, 7 and 1 of 16 patients had grade 1, 2 and 3 or more: as in the table of patients."""
+    found = ck.associate(synthetic, "cmax", "crs_grade")
+    (note,) = [n for n in found.notes if "cut by cut" in n]
+    for part in ("for grade 1 or more, 13 of 16", "for grade 2 or more, 7 of 16",
+                 "for grade 3 or more, 1 of 16", "Firth logistic"):  # fmt: skip
+        assert part in note
+    assert not [n for n in ck.associate(synthetic, "cmax", "iec_hs").notes if "cut by cut" in n]
+
+
+def test_estimators_stand_side_by_side(synthetic):
+    found = ck.associate(synthetic, "cmax", "iec_hs")
+    table = found.side_by_side()
+    assert list(table.columns) == ["classical, observed value"]
+    firth = estimate_of(found, "Firth logistic")
+    assert table.loc["estimate", "classical, observed value"] == firth.estimate
+    ten = found.side_by_side(per="ten-fold").loc["estimate", "classical, observed value"]
+    assert ten == pytest.approx(firth.estimate ** np.log2(10))
+    with pytest.raises(DataError, match="ten-fold"):
+        found.side_by_side(per="e-fold")
+    assert ck.associate(synthetic, "cmax", "marrow_blasts_pct").side_by_side().empty

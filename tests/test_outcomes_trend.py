@@ -10,10 +10,12 @@ from scipy import special, stats
 
 from carkinetics.outcomes import (
     benjamini_hochberg,
+    firth_logistic,
     holm,
     jonckheere_terpstra,
     kendall,
     logistic,
+    odds_by_cut,
     proportional_odds,
     spearman,
 )
@@ -195,3 +197,42 @@ def test_adjusted_p_values_keep_their_order_and_leave_out_missing_ones():
     assert holm(p) == pytest.approx([0.08, np.nan, 0.03, 0.5], abs=1e-12, nan_ok=True)
     assert benjamini_hochberg(p) == pytest.approx([0.06, np.nan, 0.03, 0.5], nan_ok=True)
     assert benjamini_hochberg(p)[3] == stats.false_discovery_control([0.04, 0.01, 0.5])[2]
+
+
+# Cut by cut.
+
+
+def test_every_cut_is_a_penalized_logistic_regression_of_its_own():
+    rng = np.random.default_rng(5)
+    x, grade = rng.standard_normal(40), rng.integers(0, 4, 40)
+    grade[grade == 2] = 3  # a grade nobody has makes no cut
+    found = odds_by_cut(x, grade).set_index("at_least")
+    assert list(found.index) == [1, 3]
+    for cut in found.index:
+        alone = firth_logistic(x, grade >= cut)
+        assert found.loc[cut, "estimate"] == pytest.approx(float(alone.coefficients[0]))
+        assert found.loc[cut, "p_value"] == pytest.approx(float(alone.p_values[0]))
+        assert found.loc[cut, "n_events"] == (grade >= cut).sum()
+
+
+def test_under_proportional_odds_all_cuts_find_the_one_slope():
+    """20,000 patients, slope 0.7: within 4 standard errors (0.02 to 0.05) at each of three cuts."""
+    rng = np.random.default_rng(6)
+    x = rng.standard_normal(20_000)
+    grade = np.searchsorted([-1.5, 0.2, 2.7], 0.7 * x + rng.logistic(size=x.size))
+    found = odds_by_cut(x, grade)
+    assert list(found["at_least"]) == [1, 2, 3]
+    np.testing.assert_allclose(found["estimate"], 0.7, atol=4 * 0.04)
+
+
+def test_where_odds_are_not_proportional_the_cuts_differ():
+    rng = np.random.default_rng(7)
+    x = rng.standard_normal(2000)
+    severe = rng.logistic(size=x.size) < 1.5 * x - 1.0
+    grade = np.where(severe, 2, (rng.random(x.size) < 0.5).astype(int))
+    found = odds_by_cut(x, grade)["estimate"]
+    assert found[1] > 1.5 * found[0]
+
+
+def test_one_grade_has_no_cut():
+    assert odds_by_cut([1.0, 2.0, 3.0], [1, 1, 1]).empty

@@ -112,6 +112,17 @@ def test_the_interval_of_a_median_is_named(synthetic):
     assert "plain scale" in other
 
 
+def test_the_band_of_a_curve_holds_until_its_last_day(synthetic):
+    """The last patient progresses on day 523: the limits of day 232 bound the curve until then."""
+    picture = ck.plot_survival(synthetic, "pfs")
+    (band,) = picture.axes[0].collections
+    corners = band.get_paths()[0].vertices
+    assert corners[:, 0].max() == 523
+    last = corners[corners[:, 0] == 523, 1]
+    assert 0.3 < last.max() < 0.35
+    assert np.any((last > 0) & (last < 0.02))
+
+
 def test_numbers_at_risk_are_counted(synthetic):
     picture = ck.plot_survival(synthetic, "pfs")
     at_risk = [t for t in texts_of(picture) if t.get_text().isdigit() and t.get_fontsize() == 7.5]
@@ -127,12 +138,14 @@ def test_the_incidence_names_what_one_minus_kaplan_meier_would_say(synthetic):
     assert "would say 77.8%" in words
 
 
-def test_the_swimmer_draws_every_patient_and_sorts_by_arm_and_length(synthetic):
+def test_s09_the_swimmer_draws_every_patient_and_sorts_by_arm_and_length(synthetic):
     axes = ck.plot_swimmer(synthetic).axes[0]
-    names = [label.get_text() for label in axes.get_yticklabels()]
-    assert len(names) == 16
+    rows = [label.get_text().split() for label in axes.get_yticklabels()]
+    assert len(rows) == 16
     table = synthetic.patients.set_index("patient")
+    names = [row[0] for row in rows]
     days = table.loc[names, "os_day"].to_numpy()
+    assert [row[1] for row in rows] == list(table.loc[names, "response"])
     assert names[0].startswith("VA")
     assert (np.diff(days[:8]) <= 0).all()
     assert (np.diff(days[8:]) <= 0).all()

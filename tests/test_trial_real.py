@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
+import warnings
+from pathlib import Path
 
 import pytest
 
 import carkinetics as ck
-from carkinetics.errors import DataError
+from carkinetics.errors import CarkineticsWarning, DataError
 
 pytestmark = pytest.mark.real_data
+
+
+def example(name):
+    path = Path(__file__).parent.parent / "examples" / f"{name}.py"
+    specification = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +52,42 @@ def test_power_is_told_where_nothing_was_found(cohort):
     assert 0 < found.power.power < 0.6
     whole = ck.associate(cohort, outcome="iec_hs")
     assert whole.power is None  # p = 0.043
+
+
+def test_the_example_relates_the_peak_to_every_outcome(cohort):
+    """Observed values only, which need no fit; the numbers are those of other readers."""
+    found = example("cd22_associations").associations(cohort)
+    assert list(found) == ["crs_grade", "iec_hs", "complete_response"]
+    statistics = {
+        name: next(e.statistic for e in a.estimates if e.method == "Mann-Whitney")
+        for name, a in found.items()
+        if a.kind == "binary"
+    }
+    assert statistics == {"iec_hs": 456, "complete_response": 550}
+    grades = found["crs_grade"]
+    assert any("cut by cut" in note for note in grades.notes)
+    assert not grades.side_by_side().empty
+
+
+@pytest.mark.slow
+def test_the_example_sets_the_joint_model_beside_the_others(cohort, tmp_path):
+    """A short fit by the closed form: every estimator has a number, the page says what failed."""
+    settings = {"draws": 400, "tune": 400, "chains": 2, "rerun": False, "progress": "none",
+                "prior_check": False}  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CarkineticsWarning)
+        alone = ck.fit(
+            ck.load_model("stein_2019"), cohort, seed=1, patient_effects="student_t",
+            residual="student_t", common=["memory_fraction", "beta"], correlated=False, **settings,
+        )  # fmt: skip
+        path = alone.save(tmp_path / "cd22_fit.nc")
+        page = example("cd22_associations").main(path, tmp_path, **settings)
+    text = re.sub(r"data:[^\"]*", "", page.read_text(encoding="utf-8"))
+    assert "The headline: the joint model" in text
+    joint = ck.load_joint(tmp_path / "cd22_joint.nc")
+    table = joint.table().set_index("outcome")
+    assert list(table["n"]) == [55, 55, 55]
+    assert table.loc["complete_response", "p_negative"] < 0.05  # responders expand more
 
 
 def test_the_page_of_the_trial_leaves_out_what_it_does_not_have(cohort, tmp_path):

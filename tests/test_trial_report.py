@@ -136,6 +136,83 @@ def test_a_fit_that_fails_its_checks_is_refused_or_in_red(small_fit, tmp_path):
     assert "This fit fails its checks" in words(path)
 
 
+EDGES = {
+    "nothing happened": {"progressed": False, "pfs_event": False, "died": False, "iec_hs": False,
+                         "crs_grade": 0},
+    "everything, on one day": {"progressed": True, "ttp_day": 50.0, "pfs_event": True,
+                               "pfs_day": 50.0, "iec_hs": True, "crs_grade": 2},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_a_trial_at_its_edge_gets_a_page_with_reasons(synthetic, tmp_path, name):
+    """Whole, without a number that is not one, though a third of the patients have no outcome."""
+    table = synthetic.patients.assign(**EDGES[name])
+    for column in ("ttp_day", "pfs_day", "os_day", "progressed", "pfs_event", "died", "crs_grade",
+                   "iec_hs"):  # fmt: skip
+        table[column] = table[column].convert_dtypes().mask(table.index % 3 == 0)
+    cohort = dataclasses.replace(synthetic, patients=table)
+    path = ck.trial_report(cohort, path=tmp_path / "edge.html", exposures=["cmax"])
+    text = words(path)
+    assert "patient(s) left out" in text
+    reason = "no event" if name == "nothing happened" else "the outcome is the same in all patients"
+    assert reason in text
+    assert not re.search(r"\bnan\b", text)
+
+
+@pytest.fixture(scope="module")
+def joint_page(small_joint, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("joint")
+    alone = small_joint.kinetics_only
+    return ck.trial_report(
+        alone.cohort, alone, folder / "trial.html", joint=small_joint, exposures=["cmax"],
+        outcomes=["ttp", "crs_grade", "iec_hs"], figures=folder / "figures", allow_failed=True,
+    )  # fmt: skip
+
+
+def test_the_joint_model_is_the_headline_of_the_page(joint_page):
+    text = words(joint_page)
+    for part in (
+        "The headline: the joint model, and beside it the other estimators; ratios per doubling",
+        "Joint model P(ratio < 1) Posterior mean Observed Propagated (cut)",
+        "The joint model of kinetics and outcome",
+        "What the ratios owe to their priors",
+        "The ratio with one patient's outcome left out",
+        "joint model of kinetics and outcome, the headline, of cmax (total)",
+        "of one patient's outcome left out of the joint model",
+        "joint fit of cmax: ",  # it fails its checks, in red
+    ):
+        assert part in text, part
+    assert text.index("The headline: the joint model") < text.index("The declared family: one test")
+    names = {path.stem for path in (joint_page.parent / "figures").iterdir()}
+    assert {"joint_slopes_cmax_total", "feedback_cmax_total"} <= names
+
+
+def test_the_joint_model_is_no_test_of_the_family(joint_page, small_joint, tmp_path):
+    alone = small_joint.kinetics_only
+    without = ck.trial_report(
+        alone.cohort, alone, tmp_path / "trial.html", exposures=["cmax"],
+        outcomes=["ttp", "crs_grade", "iec_hs"], allow_failed=True,
+    )  # fmt: skip
+    found = [
+        re.search(r"Holm's adjustment is over all (\d+) tests", words(page))[1]
+        for page in (joint_page, without)
+    ]
+    assert found[0] == found[1]
+    assert "no joint model of kinetics and outcome" in words(without)
+
+
+def test_a_joint_fit_of_other_data_or_that_fails_is_refused(synthetic, small_joint, tmp_path):
+    with pytest.raises(DataError, match="joint fit is of"):
+        ck.trial_report(synthetic, path=tmp_path / "x.html", joint=small_joint)
+    cohort = small_joint.kinetics.cohort
+    with pytest.raises(DataError, match="two joint fits of cmax"):
+        ck.trial_report(cohort, path=tmp_path / "x.html", joint=[small_joint, small_joint])
+    with pytest.raises(FitError, match="allow_failed=True"):
+        ck.trial_report(cohort, path=tmp_path / "x.html", joint=small_joint)
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_command_writes_the_same_page(tmp_path):
     patients = pd.read_csv(TABLES / "patients.csv", comment="#")
     patients[["patient", "crs_grade", "synthetic"]].to_csv(tmp_path / "patients.csv", index=False)

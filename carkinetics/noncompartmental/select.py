@@ -112,7 +112,7 @@ def _first_event(people: pd.DataFrame) -> np.ndarray:
     found = np.full(len(people), np.inf)
     for day, event in _EVENTS:
         if day in people and event in people:
-            happened = people[event].eq(True).to_numpy(bool)
+            happened = people[event].eq(True).fillna(False).to_numpy(bool)
             found = np.fmin(found, np.where(happened, _day(people, day), np.inf))
     return np.where(np.isfinite(found), found, np.nan)
 

@@ -6,6 +6,7 @@ from carkinetics.outcomes.assumed_power import AssumedPower
 from carkinetics.outcomes.binary import auroc, hodges_lehmann, mann_whitney
 from carkinetics.outcomes.competing import causes_of_progression
 from carkinetics.outcomes.concordance import concordance_index
+from carkinetics.outcomes.cut_by_cut import odds_by_cut
 from carkinetics.outcomes.cut_point import corrected_p, optimal_cut_point
 from carkinetics.outcomes.follow_up import FollowUp, follow_up
 from carkinetics.outcomes.hazards import cox
@@ -64,6 +65,7 @@ __all__ = [
     "log_rank",
     "logistic",
     "mann_whitney",
+    "odds_by_cut",
     "optimal_cut_point",
     "permuted_log_rank",
     "pool",

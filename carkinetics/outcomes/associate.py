@@ -14,7 +14,8 @@ from carkinetics.outcomes.adjustment import covariates, few_events
 from carkinetics.outcomes.association import POSTERIOR_MEAN, Association, Estimate
 from carkinetics.outcomes.assumed_power import LEVEL, AssumedPower, assumed_power, is_unsure
 from carkinetics.outcomes.competing import competing
-from carkinetics.outcomes.endpoint import after_landmark, read_endpoint
+from carkinetics.outcomes.cut_by_cut import cut_note
+from carkinetics.outcomes.endpoint import ORDINAL, after_landmark, read_endpoint
 from carkinetics.outcomes.estimates import estimates_of
 from carkinetics.outcomes.exposure_values import (
     OBSERVED_ONLY,
@@ -201,6 +202,8 @@ def associate(
             notes += order_in_time(endpoint, values.tmax, _word(values))
         notes += values.notes
         notes += _few_have_it(exposure, _word(values), len(pairs.rank), len(missing))
+        if endpoint.kind == ORDINAL:
+            notes += cut_note(pairs, _word(values))
         left_out += tuple(
             f"{_word(values)} exposure, {text}" for text in counted_by_reason(missing)
         )

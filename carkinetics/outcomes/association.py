@@ -28,6 +28,8 @@ MODES = (JOINT, POSTERIOR_MEAN, OBSERVED_VALUE, PROPAGATED)
 
 _WIDTH = 110  # letters of a printed line
 _DOUBLING, _TENFOLD = "per doubling", "per ten-fold"
+_RATIO = (_DOUBLING, "from probability 0 to 1")
+_SIDE_BY_SIDE = ("measure", "method", "estimate", "lower", "upper", "p_value", "p_below")
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class Estimate:
     n, n_events : int
         Patients used, and events among them (grade above the lowest; -1 where there are none to
         speak of).
+    p_below : float
+        Posterior probability of a ratio below 1, of the joint model; NaN for others.
     note : str
         What to know about this number; the reason where it is missing.
     """
@@ -85,6 +89,7 @@ class Estimate:
     n: int = 0
     n_events: int = -1
     note: str = ""
+    p_below: float = math.nan
 
     @property
     def missing(self) -> bool:
@@ -178,11 +183,35 @@ class Association:
         DataFrame
             The fields of `Estimate` as columns.
         """
-        if per not in ("doubling", "ten-fold"):
-            what = f"per is {per!r}"
-            raise DataError(Fault("Association.table", what, "Choose 'doubling' or 'ten-fold'."))
+        _check_per("Association.table", per)
         rows = [vars(e.tenfold() if per == "ten-fold" else e) for e in self.estimates]
         return pd.DataFrame(rows, columns=list(Estimate.__dataclass_fields__))
+
+    def side_by_side(self, per: str = "doubling") -> pd.DataFrame:
+        """Put the ratio of every estimator in one row, the joint model first.
+
+        Parameters
+        ----------
+        per : {"doubling", "ten-fold"}
+            Unit in which the ratio is told.
+
+        Returns
+        -------
+        DataFrame
+            One row per number (``estimate``, ``lower``, ``upper``, ``p_value``, ``p_below``, and
+            ``method``), one column per mode of `MODES` that has a regression, in that order. Of
+            two regressions of one mode the penalized one is taken, which is there because events
+            are few. Empty for outcomes without a regression.
+        """
+        _check_per("Association.side_by_side", per)
+        found = {}
+        for mode in MODES:
+            ratios = [e for e in self.of_mode(mode) if e.measure.endswith(_RATIO)]
+            chosen = [e for e in ratios if e.method.startswith("Firth")] or ratios
+            if chosen:
+                e = chosen[0].tenfold() if per == "ten-fold" else chosen[0]
+                found[mode] = {name: getattr(e, name) for name in _SIDE_BY_SIDE}
+        return pd.DataFrame(found, index=list(_SIDE_BY_SIDE)) if found else pd.DataFrame()
 
     @property
     def title(self) -> str:
@@ -194,7 +223,7 @@ class Association:
         return f"Association of {what}: cohort {self.cohort}{mark}"
 
     def __repr__(self) -> str:
-        lines = [self.title]
+        lines = [self.title, *_headline(self.side_by_side())]
         for mode in MODES:
             found = self.of_mode(mode)
             if found:
@@ -215,6 +244,24 @@ class Association:
             items = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
             parts.append(f"<ul>{items}</ul>")
         return "<div>" + "".join(parts) + "</div>"
+
+
+def _check_per(where: str, per: str) -> None:
+    if per not in ("doubling", "ten-fold"):
+        raise DataError(Fault(where, f"per is {per!r}", "Choose 'doubling' or 'ten-fold'."))
+
+
+def _headline(table: pd.DataFrame) -> list[str]:
+    """Say the ratio of every estimator on one line each, where there is a joint one."""
+    if JOINT not in table.columns:
+        return []
+    wide = max(len(mode) for mode in table.columns)
+    lines = [f"  {table[JOINT]['measure']}, all estimators:"]
+    for mode in table.columns:
+        e = table[mode]
+        said = f"{e['estimate']:.3g} ({e['lower']:.3g} to {e['upper']:.3g})"
+        lines.append(f"    {mode.ljust(wide)}  {said}  {e['method']}")
+    return lines
 
 
 def _shown(estimates: tuple[Estimate, ...], brief: bool = False) -> pd.DataFrame:

@@ -4,7 +4,9 @@ from carkinetics.plotting.antigen import plot_antigen
 from carkinetics.plotting.association import plot_association
 from carkinetics.plotting.cd8_share import plot_cd8_share
 from carkinetics.plotting.exposure import plot_exposure
+from carkinetics.plotting.feedback import plot_feedback
 from carkinetics.plotting.incidence import plot_incidence
+from carkinetics.plotting.joint_slopes import plot_joint_slopes
 from carkinetics.plotting.leave_one_out import plot_leave_one_out
 from carkinetics.plotting.levels import plot_levels
 from carkinetics.plotting.model import plot_model
@@ -29,7 +31,9 @@ __all__ = [
     "plot_cd4_cd8_at_peak",
     "plot_cd8_share",
     "plot_exposure",
+    "plot_feedback",
     "plot_incidence",
+    "plot_joint_slopes",
     "plot_leave_one_out",
     "plot_levels",
     "plot_model",

@@ -136,8 +136,9 @@ def _draw(
     day, share = [0.0, *curve.day], [1.0, *curve.survival]
     axes.step(day, share, where="post", color=color, linestyle=dashes, linewidth=1.7, label=name)
     if band:
-        # Once nobody is left, there is nothing to bound.
-        lower, upper = (np.concatenate([[1.0], limit]) for limit in (curve.lower, curve.upper))
+        # Once nobody is left, there is nothing to bound: the band holds until then.
+        limits = (curve.lower, curve.upper)
+        lower, upper = (pd.Series(np.concatenate([[1.0], limit])).ffill() for limit in limits)
         axes.fill_between(day, lower, upper, step="post", color=color, alpha=0.13, linewidth=0)
     censored = table.loc[~table["event"], "day"]
     axes.plot(censored, [curve.at(d) for d in censored], "|", color=color, markersize=7)

@@ -52,9 +52,10 @@ def plot_swimmer(cohort: Cohort, assay: str = "flow", *, width: float = 6.8) -> 
     Returns
     -------
     Picture
-        One bar per patient, sorted by arm and length; its color is the best response. The thin
-        dark bar runs from the first to the last sample with quantifiable CAR T cells, whatever
-        lies between. An arrow marks patients alive at last contact.
+        One bar per patient, sorted by arm and length; its color is the best response, which
+        stands beside the patient's name. The thin dark bar runs from the first to the last sample
+        with quantifiable CAR T cells, whatever lies between. An arrow marks patients alive at last
+        contact.
 
     Raises
     ------
@@ -75,7 +76,7 @@ def plot_swimmer(cohort: Cohort, assay: str = "flow", *, width: float = 6.8) -> 
     for place, (patient, row) in enumerate(table.iterrows()):
         _draw_patient(axes, place, row, spans.get(str(patient)))
     axes.set_ylim(len(table) - 0.4, -0.6)
-    axes.set_yticks(range(len(table)), [str(p) for p in table.index], fontsize=7.5)
+    axes.set_yticks(range(len(table)), _names(table), fontsize=7.5)
     axes.tick_params(axis="y", length=0)
     _name_arms(axes, cohort, table)
     day_axis(axes, 1.08 * float(table["os_day"].max()), width - 0.9)
@@ -110,6 +111,12 @@ def _sorted(cohort: Cohort) -> pd.DataFrame:
     arm = role_of(cohort, "arm")
     found["arm"] = "" if arm is None else arm.astype("string").reindex(found.index)
     return found.sort_values(["arm", "os_day"], ascending=[True, False], kind="stable")
+
+
+def _names(table: pd.DataFrame) -> list[str]:
+    """Name patients with their response: not every eye tells its colors apart."""
+    known = table["response"].fillna("")
+    return [f"{p}  {r}".rstrip() for p, r in zip(table.index, known, strict=True)]
 
 
 def _detectable(cohort: Cohort, assay: str) -> dict[str, tuple[float, float]]:

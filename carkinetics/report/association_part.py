@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
-from carkinetics.outcomes.association import OBSERVED_VALUE, POSTERIOR_MEAN
+from carkinetics.outcomes.association import JOINT, MODES, OBSERVED_VALUE, POSTERIOR_MEAN
 from carkinetics.report.family import RULE, Family, Pair
 from carkinetics.report.numbers import between, p_value, ratio
 from carkinetics.report.parts import Block, Heading, Items, Section, Table, Text
@@ -14,7 +15,7 @@ from carkinetics.report.parts import Block, Heading, Items, Section, Table, Text
 if TYPE_CHECKING:
     from carkinetics.outcomes import Association, Estimate
 
-_MODES = {POSTERIOR_MEAN: "posterior mean", OBSERVED_VALUE: "observed"}
+_MODES = {JOINT: "joint model", POSTERIOR_MEAN: "posterior mean", OBSERVED_VALUE: "observed"}
 _LABELS = {"ttp": "time to progression", "crs_grade": "CRS grade", "iec_hs": "IEC-HS",
            "pfs": "progression-free survival", "os": "overall survival",
            "dor": "duration of response"}  # fmt: skip
@@ -37,6 +38,7 @@ def association_section(
             "why, and with few patients a large p-value does not say that there is none."
         ),
         Text(_declared(family)),
+        *_headlines(family, probability),
         _family_table(family, probability),
         *_refusals(family),
     ]
@@ -95,25 +97,62 @@ def _family_table(family: Family, probability: float) -> Table:
     for pair in family.pairs:
         if pair.refusal:
             label = f"{_LABELS.get(pair.outcome, pair.outcome)}, as declared"
-            rows.append((_exposure(pair), label, *[""] * 2, "refused, see below", *[""] * 5))
+            rows.append((_exposure(pair), label, *[""] * 2, "refused, see below", *[""] * 4))
         for found in pair.primary:
             e = found.estimate
             rows.append(
                 (_exposure(pair), _outcome(pair), _MODES.get(e.mode, e.mode), e.method, e.measure,
-                 _number(e), str(e.n), _events(e), p_value(e.p_value), p_value(found.adjusted))
+                 _number(e), _events(e), p_value(e.p_value), p_value(found.adjusted))
             )  # fmt: skip
     return Table(
         "The declared family: one test per pair and way of taking the exposure",
         ("Exposure", "Outcome", "Exposure taken as", "Test", "Measure",
-         f"Estimate ({probability:.0%} interval)", "Patients", "Events", "p", "p, Holm"),
+         f"Estimate ({probability:.0%} interval)", "Events of patients", "p", "p, Holm"),
         rows,
-        "nllnwrrrrr",
+        "nlllwrrrr",
         (
             f"Ratios per doubling of the exposure. p: two-sided, unadjusted; p, Holm: adjusted "
             f"over the {family.n_tests} tests of this table. Rank tests of grades have no "
             "interval.",
         ),
     )  # fmt: skip
+
+
+def _headlines(family: Family, probability: float) -> list[Block]:
+    """Set the joint estimates beside the classical and the propagated ones."""
+    with_joint = [(pair, a) for pair, a in family.made if pair.joint]
+    if not with_joint:
+        return []
+    tables = [(pair, a.side_by_side()) for pair, a in with_joint]
+    modes = [mode for mode in MODES if any(mode in table for _, table in tables)]
+    rows = []
+    for pair, table in tables:
+        cells = ["" if mode not in table else _ratio_of(table[mode]) for mode in modes]
+        kind = str(table[JOINT]["measure"]).removesuffix(" per doubling")
+        chance = f"{table[JOINT]['p_below']:.3f}"
+        what = f"{_exposure(pair)}, {_LABELS.get(pair.outcome, pair.outcome)}: {kind}"
+        rows.append((what, cells[0], chance, *cells[1:]))
+    heads = [_MODES.get(mode, mode).capitalize() for mode in modes]
+    note = (
+        "The joint model fits kinetics and outcome in one posterior: median and equal-tailed "
+        "credible interval. The others are sensitivity analyses: regressions on the posterior mean "
+        "and on the observed value, and on draws made without the outcome (propagated). "
+        "P(ratio < 1) is a posterior probability of the joint model, no p-value."
+    )
+    return [
+        Table(
+            "The headline: the joint model, and beside it the other estimators; ratios per "
+            f"doubling of the exposure ({probability:.0%} intervals)",
+            ("Exposure, outcome", heads[0], "P(ratio < 1)", *heads[1:]),
+            rows,
+            f"w{'r' * (len(modes) + 1)}",
+            (note,),
+        )
+    ]
+
+
+def _ratio_of(column: pd.Series) -> str:
+    return between(ratio(column["estimate"]), ratio(column["lower"]), ratio(column["upper"]))
 
 
 def _refusals(family: Family) -> list[Block]:
@@ -134,18 +173,18 @@ def _refusals(family: Family) -> list[Block]:
 
 def _all_estimators(association: Association, probability: float) -> Table:
     rows, methods = [], []
-    for e in association.estimates:
+    for e in (e for mode in MODES for e in association.of_mode(mode)):
         rows.append(
             (_MODES.get(e.mode, e.mode), e.method, e.measure, _number(e), p_value(e.p_value),
-             p_value(e.p_asymptotic), str(e.n), _events(e), _statistic(e))
+             p_value(e.p_asymptotic), _events(e), _statistic(e))
         )  # fmt: skip
         methods.append(_how(e))
     return Table(
         "Every estimator",
         ("Exposure taken as", "Method", "Measure", f"Estimate ({probability:.0%} interval)", "p",
-         "p, large samples", "Patients", "Events", "Statistic"),
+         "p, large samples", "Events of patients", "Statistic"),
         rows,
-        "nnwrrrrrr",
+        "nnwrrrrr",
         tuple(dict.fromkeys(filter(None, methods))),
     ).without_empty()  # fmt: skip
 
@@ -168,7 +207,7 @@ def _number(e: Estimate) -> str:
 
 
 def _events(e: Estimate) -> str:
-    return str(e.n_events) if e.n_events >= 0 else ""
+    return f"{e.n_events} of {e.n}" if e.n_events >= 0 else f"of {e.n}"
 
 
 def _statistic(e: Estimate) -> str:

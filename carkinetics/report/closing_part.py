@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from carkinetics.diagnostics.sampler import divergences
 from carkinetics.report.cohort_part import blq_line
 from carkinetics.report.exposure_part import reliability_line
 from carkinetics.report.family import COLUMNS, Family, has_outcome
+from carkinetics.report.joint_part import largest_k_hat
 from carkinetics.report.parts import Section, Terms
 
 if TYPE_CHECKING:
     from carkinetics.cohort import Cohort
     from carkinetics.exposure import Exposure
     from carkinetics.inference import Fit
+    from carkinetics.outcomes.joint import JointFit
 
 _WORDS = (
     ("AUC0-28d", "area under the latent curve from day 0 to day 28, on the linear scale"),
@@ -35,6 +38,8 @@ _WORDS = (
     ("ICANS", "immune effector cell-associated neurotoxicity syndrome"),
     ("IEC-HS", "immune effector cell-associated hemophagocytic lymphohistiocytosis-like syndrome"),
     ("k-hat", "how unstable a leave-one-out calculation is"),
+    ("joint model", "kinetics and outcomes in one posterior, so that the exposure is known as well "
+     "as samples and outcomes make it"),
     ("landmark", "a day after the infusion on which the clock restarts, for patients still at "
      "risk"),
     ("Laplace's approximation", "a Gaussian in place of the posterior: fast, and not exact"),
@@ -44,6 +49,8 @@ _WORDS = (
     ("NUTS", "no-U-turn sampler, the Markov chain method that makes the draws"),
     ("OS, PFS, TTP", "overall survival, progression-free survival, time to progression"),
     ("posterior, prior", "what is known of a quantity after the data, and what was assumed before"),
+    ("power-scaling", "how far a posterior moves when its prior, or its likelihood, is raised to a "
+     "power near 1"),
     ("qPCR", "quantitative polymerase chain reaction: copies of the CAR gene per µg of DNA"),
     ("R-hat", "agreement of the chains; 1 where they agree"),
     ("SHA-256", "a fingerprint: the same for the same text only"),
@@ -56,7 +63,11 @@ def words_section() -> Section:
 
 
 def footer(
-    fit: Fit, exposure: Exposure, family: Family, probability: float
+    fit: Fit,
+    exposure: Exposure,
+    family: Family,
+    probability: float,
+    joint: Sequence[JointFit] = (),
 ) -> tuple[tuple[str, str], ...]:
     """Collect what every report has to say of itself."""
     reliability, shrinkage = reliability_line(exposure, probability, family.cell_type)
@@ -77,14 +88,10 @@ def footer(
             f"{probability:.0%}; exposure: equal-tailed posterior quantiles; regressions: profile "
             "likelihood on the log-ratio scale; Kaplan-Meier: log(-log); shares: exact",
         ),
-        (
-            "Estimator",
-            "classical, with the posterior mean of log exposure (EBE, empirical Bayes estimate) "
-            "and with the observed (raw) value; no joint model of kinetics and outcome",
-        ),
+        ("Estimator", estimators_line(joint, with_fit=True)),
         ("Divergences", _divergence_line(fit)),
         ("Tests in the family", f"{family.n_tests}, adjusted after Holm"),
-        ("Largest k-hat", "not computed: no leave-one-out comparison was made"),
+        ("Largest k-hat", largest_k_hat(joint)),
         ("Claim", "associations only; this page does not say why things went together"),
     )
 
@@ -95,6 +102,21 @@ def _divergence_line(fit: Fit) -> str:
     draws = int(fit.data["sample_stats"]["diverging"].size)
     energy, failed = divergences(fit.data["sample_stats"].to_dataset())
     return f"{energy} of {draws} draws; {failed} failed evaluations"
+
+
+def estimators_line(joint: Sequence[JointFit], *, with_fit: bool) -> str:
+    """Name the kinds of estimators on one line, the headline first."""
+    observed = "with the observed (raw) value"
+    classical = f"classical, {observed}, which weakens associations"
+    if with_fit:
+        classical = (
+            "classical, with the posterior mean of log exposure (EBE, empirical Bayes estimate) "
+            f"and {observed}; propagated (cut)"
+        )
+    if not joint:
+        return f"{classical}; no joint model of kinetics and outcome"
+    names = ", ".join(f"{one.exposure} ({one.cell_type})" for one in joint)
+    return f"joint model of kinetics and outcome, the headline, of {names}; {classical}"
 
 
 def events_line(cohort: Cohort) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,11 +11,12 @@ import numpy as np
 from carkinetics.cohort import Cohort
 from carkinetics.errors import DataError
 from carkinetics.outcomes import Association, Estimate, associate, holm
-from carkinetics.outcomes.association import MODES
+from carkinetics.outcomes.association import JOINT, MODES
 from carkinetics.report.parts import reason_of
 
 if TYPE_CHECKING:
     from carkinetics.exposure import Exposure
+    from carkinetics.outcomes.joint import JointFit
 
 EXPOSURES = ("cmax", "auc_0_28")
 OUTCOMES = ("ttp", "crs_grade", "iec_hs")
@@ -84,6 +85,11 @@ class Pair:
     landmark: float | None = None
     primary: tuple[Primary, ...] = ()
 
+    @property
+    def joint(self) -> tuple[Estimate, ...]:
+        """The headline: estimates of the joint model, without p-values, no tests of the family."""
+        return () if self.association is None else self.association.of_mode(JOINT)
+
 
 @dataclass(frozen=True)
 class Family:
@@ -132,6 +138,7 @@ def declared_family(
     assay: str,
     probability: float,
     landmark: float,
+    joint: Sequence[JointFit] = (),
 ) -> Family:
     """Relate every exposure of the family to every outcome the cohort has.
 
@@ -147,6 +154,8 @@ def declared_family(
         Of all intervals.
     landmark : float
         Where the clock restarts for an association that is refused without [day].
+    joint : sequence of JointFit
+        Joint fits; each is the headline of the pairs that it relates.
 
     Returns
     -------
@@ -156,7 +165,12 @@ def declared_family(
     cohort = exposure if isinstance(exposure, Cohort) else exposure.cohort
     present = [outcome for outcome in outcomes if has_outcome(cohort, outcome)]
     pairs = [
-        _pair(exposure, name, outcome, cell_type, assay, probability, landmark)
+        _headed(
+            _pair(exposure, name, outcome, cell_type, assay, probability, landmark),
+            joint,
+            cell_type,
+            probability,
+        )
         for name in exposures
         for outcome in present
     ]
@@ -205,6 +219,19 @@ def _pair(
         return Pair(name, outcome, attempt(landmark), refusal, landmark)
     except DataError as error:
         return Pair(name, outcome, None, f"{refusal} From day {landmark:g}: {reason_of(error)}")
+
+
+def _headed(pair: Pair, joint: Sequence[JointFit], cell_type: str, probability: float) -> Pair:
+    """Set the joint estimates before the others, where there is a joint fit of this pair."""
+    if not joint:
+        return pair
+    # The joint model brings the sampler along, which a page without one does not need.
+    from carkinetics.outcomes.joint.association import answers, with_joint
+
+    fits = [j for j in joint if answers(j, pair.exposure, pair.outcome, cell_type)]
+    if pair.association is None or not fits:
+        return pair
+    return replace(pair, association=with_joint(pair.association, fits[0], probability))
 
 
 def _primaries(association: Association | None) -> list[Estimate]:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from carkinetics.errors import DataError
 from carkinetics.report.family import Family
+from carkinetics.report.joint_part import joint_pictures
 from carkinetics.report.parts import Block, Section, Text, embed, reason_of
 
 if TYPE_CHECKING:
     from carkinetics.exposure import Exposure
     from carkinetics.inference import Fit
+    from carkinetics.outcomes.joint import JointFit
     from carkinetics.plotting import Picture
 
 _TOGETHER = 4  # patients of one figure: half a printed page
@@ -113,3 +115,8 @@ def association_figures(family: Family) -> dict[tuple[str, str], Block]:
             caption,
         )
     return found
+
+
+def joint_figures(joint: Sequence[JointFit]) -> dict[str, Block]:
+    """Draw slopes and feedback of every joint fit."""
+    return {name: _try(*drawn) for name, drawn in joint_pictures(joint).items()}

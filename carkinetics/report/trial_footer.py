@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from carkinetics.report.closing_part import clock_line, events_line
+from carkinetics.report.closing_part import clock_line, estimators_line, events_line
 from carkinetics.report.family import Family
+from carkinetics.report.joint_part import largest_k_hat
 
 if TYPE_CHECKING:
     from carkinetics.cohort import Cohort
+    from carkinetics.outcomes.joint import JointFit
 
 
 def cohort_footer(
-    cohort: Cohort, family: Family | None, transform: str, probability: float
+    cohort: Cohort,
+    family: Family | None,
+    transform: str,
+    probability: float,
+    joint: Sequence[JointFit] = (),
 ) -> tuple[tuple[str, str], ...]:
     """Collect the footer of a page that rests on observed values only."""
     samples = cohort.samples(cell_type="total")
@@ -34,11 +41,12 @@ def cohort_footer(
             f"{probability:.0%}; regressions: profile likelihood on the log-ratio scale; "
             f"Kaplan-Meier: {transform}; cumulative incidence: log(-log); shares: exact",
         ),
-        ("Estimator", "classical, with the observed (raw) value, which weakens associations"),
+        ("Estimator", estimators_line(joint, with_fit=False)),
         (
             "Tests in the family",
             "none" if family is None else f"{family.n_tests}, adjusted after Holm",
         ),
-        ("Divergences, largest k-hat", "none: no fit"),
+        *((("Largest k-hat", largest_k_hat(joint)),) if joint else ()),
+        *(() if joint else (("Divergences, largest k-hat", "none: no fit"),)),
         ("Claim", "associations only; this page does not say why things went together"),
     )

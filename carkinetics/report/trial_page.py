@@ -16,6 +16,12 @@ from carkinetics.outcomes.survival import TRANSFORMS
 from carkinetics.report.association_part import association_section
 from carkinetics.report.closing_part import footer, words_section
 from carkinetics.report.family import Family, declared_family
+from carkinetics.report.joint_part import (
+    check_joint,
+    joint_fits,
+    joint_pictures,
+    joint_section,
+)
 from carkinetics.report.parts import Block, Section, Text, embed, reason_of
 from carkinetics.report.trial_figures import Draw, trial_pictures
 from carkinetics.report.trial_footer import cohort_footer
@@ -39,6 +45,7 @@ if TYPE_CHECKING:
     from carkinetics.cohort import Cohort
     from carkinetics.exposure import Exposure
     from carkinetics.inference import Fit
+    from carkinetics.outcomes.joint import JointFit
 
 EXPOSURES = ("cmax", "auc_0_28")
 OUTCOMES = ("ttp", "dor", "crs_grade", "iec_hs")
@@ -57,6 +64,7 @@ def trial_report(
     attributes: Sequence[str] | pd.DataFrame | None = None,
     exposures: Sequence[str] = EXPOSURES,
     outcomes: Sequence[str] = OUTCOMES,
+    joint: JointFit | Sequence[JointFit] | None = None,
     landmark: float = 28.0,
     transform: str = "log-log",
     probability: float = 0.95,
@@ -87,6 +95,9 @@ def trial_report(
         a table with ``patient`` and one column each.
     exposures, outcomes : sequence of str
         The declared family of associations, see `associate`.
+    joint : JointFit, or sequence of JointFit, optional
+        From `fit_joint`, one per exposure: the headline of its associations, with its priors, the
+        influence of single patients and, where made with ``fit=``, its feedback.
     landmark : float
         Day on which the clock restarts for an association that is refused from the infusion [day].
     transform : str
@@ -108,9 +119,9 @@ def trial_report(
     Raises
     ------
     DataError
-        If the fit is of another cohort, or an argument means nothing.
+        If a fit is of another cohort, or an argument means nothing.
     FitError
-        If the fit fails its checks, or the page cannot be written.
+        If a fit fails its checks, or the page cannot be written.
 
     Notes
     -----
@@ -119,6 +130,8 @@ def trial_report(
     """
     path = checked_path(path)
     _check(cohort, fit, transform, figures, format)
+    joints = joint_fits(joint)
+    missed = check_joint(joints, cohort, "trial_report", allow_failed=allow_failed)
     check = None if fit is None else fit.check()
     if check is not None and not check.passed and not allow_failed:
         raise FitError(f"{check}\n    Pass allow_failed=True to write the page all the same.")
@@ -127,8 +140,8 @@ def trial_report(
         exposure = summarized(fit, check, exposures)
     pictures = trial_pictures(cohort, fit, exposure, not_infused, transform, probability)
     screened = _screened(cohort, attributes, probability, pictures)
-    family = _family(cohort, exposure, exposures, outcomes, probability, landmark)
-    pictures |= _of_family(family)
+    family = _family(cohort, exposure, exposures, outcomes, probability, landmark, joints)
+    pictures |= _of_family(family) | joint_pictures(joints)
     blocks = _drawn(pictures, None if figures is None else Path(figures), format)
     sections = kept(
         [
@@ -139,16 +152,18 @@ def trial_report(
             kinetics_section(cohort, blocks),
             relapse_section(cohort, blocks),
             _associations(family, blocks, probability),
+            joint_section(joints, blocks),
             None if screened is None else screen_section(screened, "complete response", blocks),
             listing_section(cohort, blocks),
             words_section(),
         ]
     )
     if fit is not None and exposure is not None and family is not None:
-        closing = footer(fit, exposure, family, probability)
+        closing = footer(fit, exposure, family, probability, joints)
     else:
-        closing = cohort_footer(cohort, family, transform, probability)
-    _render(cohort, path, title, sections, closing, () if check is None else check.problems)
+        closing = cohort_footer(cohort, family, transform, probability, joints)
+    failures = (() if check is None else tuple(check.problems)) + missed
+    _render(cohort, path, title, sections, closing, failures)
     return path
 
 
@@ -220,13 +235,16 @@ def _family(
     outcomes: Sequence[str],
     probability: float,
     landmark: float,
+    joint: Sequence[JointFit],
 ) -> Family | None:
     """Relate exposures to outcomes, with the fit if there is one; None without total levels."""
     assay = "flow" if "flow" in cohort.assays else "qpcr"
     if assay not in cohort.assays or "total" not in cohort.cell_types(assay):
         return None
     source = cohort if exposure is None else exposure
-    return declared_family(source, exposures, outcomes, "total", assay, probability, landmark)
+    return declared_family(
+        source, exposures, outcomes, "total", assay, probability, landmark, joint
+    )
 
 
 def _of_family(family: Family | None) -> dict[str, Draw]:

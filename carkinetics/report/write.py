@@ -25,14 +25,17 @@ from carkinetics.report.figures_part import (
     cohort_figures,
     curves_section,
     exposure_figure,
+    joint_figures,
 )
 from carkinetics.report.fit_part import check_section, methods_section
+from carkinetics.report.joint_part import check_joint, joint_fits, joint_section
 from carkinetics.report.parts import Block, Section, Text
 
 if TYPE_CHECKING:
     from carkinetics.diagnostics import Check
     from carkinetics.exposure import Exposure
     from carkinetics.inference import Fit
+    from carkinetics.outcomes.joint import JointFit
 
 _TEMPLATE = "page.html.jinja"
 
@@ -45,6 +48,7 @@ def write_report(
     patients: Sequence[str] | None = None,
     exposures: Sequence[str] = EXPOSURES,
     outcomes: Sequence[str] = OUTCOMES,
+    joint: JointFit | Sequence[JointFit] | None = None,
     landmark: float = 28.0,
     probability: float = 0.95,
     allow_failed: bool = False,
@@ -64,6 +68,8 @@ def write_report(
     exposures, outcomes : sequence of str
         The declared family of associations, see `associate`; outcomes that the cohort does not
         have are left out, and the page says so.
+    joint : JointFit, or sequence of JointFit, optional
+        From `fit_joint`, one per exposure: the headline of its associations.
     landmark : float
         Day on which the clock restarts for an association that is refused from the infusion,
         because the exposure is not known before some patient's event [day].
@@ -79,6 +85,8 @@ def write_report(
 
     Raises
     ------
+    DataError
+        For a joint fit of other data.
     FitError
         For a fit that fails its checks, or a path that cannot be written.
 
@@ -91,10 +99,13 @@ def write_report(
     check = fit.check()
     if not check.passed and not allow_failed:
         raise FitError(f"{check}\n    Pass allow_failed=True to write a report all the same.")
+    joints = joint_fits(joint)
+    missed = check_joint(joints, fit.cohort, "write_report", allow_failed=allow_failed)
     exposure = summarized(fit, check, exposures)
     return render(
-        fit, check, exposure, path, title, patients, exposures, outcomes, landmark, probability
-    )
+        fit, check, exposure, path, title, patients, exposures, outcomes, landmark, probability,
+        joints, missed,
+    )  # fmt: skip
 
 
 def summarized(fit: Fit, check: Check, exposures: Sequence[str] = EXPOSURES) -> Exposure:
@@ -116,6 +127,8 @@ def render(
     outcomes: Sequence[str] = OUTCOMES,
     landmark: float = 28.0,
     probability: float = 0.95,
+    joint: Sequence[JointFit] = (),
+    missed: Sequence[str] = (),
 ) -> Path:
     """Lay out the page and write it; see `write_report`."""
     import jinja2
@@ -125,8 +138,9 @@ def render(
     made = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
     assay = "flow" if fit.latent_unit == "cells/uL" else "qpcr"
     family = declared_family(
-        exposure, exposures, outcomes, fit.cell_types[-1], assay, probability, landmark
+        exposure, exposures, outcomes, fit.cell_types[-1], assay, probability, landmark, joint
     )
+    of_joint = joint_section(joint, joint_figures(joint))
     sections = (
         _headline(fit, check, exposure, probability),
         cohort_section(fit, probability),
@@ -137,6 +151,7 @@ def render(
         observed_section(fit, exposure, probability),
         cohort_figures(fit, exposure, probability),
         association_section(family, association_figures(family), probability),
+        *((of_joint,) if of_joint else ()),
         methods_section(fit, exposure, probability, made),
         words_section(),
     )
@@ -150,9 +165,9 @@ def render(
         lead=_lead(fit, made),
         version=carkinetics.__version__,
         synthetic=fit.synthetic,
-        failures=check.problems,
+        failures=(*check.problems, *missed),
         sections=sections,
-        footer=footer(fit, exposure, family, probability),
+        footer=footer(fit, exposure, family, probability, joint),
     )
     write_whole(page, path)
     return path

@@ -10,7 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.validation import cut_points, immortal_time
+from tests.validation import cut_points, immortal_time, joint_model
 from tests.validation.page import footing, rates_table
 from tests.validation.repetitions import FOLDER, count
 
@@ -62,7 +62,7 @@ better than the split.
 
 def main(arguments: list[str] | None = None) -> int:
     """Write the pages that were asked for, all by default."""
-    names = ["acceptance", *_SIMULATIONS]
+    names = ["acceptance", *_SIMULATIONS, "joint-model"]
     parser = argparse.ArgumentParser(prog="python -m tests.validation")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(names)}")
     parser.add_argument("--repetitions", type=int, default=2000, help="trials per setting")
@@ -77,6 +77,10 @@ def main(arguments: list[str] | None = None) -> int:
             from tests.validation.acceptance import page
 
             text = page()
+        elif name == "joint-model":
+            rows = asked.folder / "joint-model"
+            joint_model.simulate(asked.minutes, folder=rows)
+            text = joint_model.page(rows)
         else:
             text = simulation_page(name, asked.folder, asked.repetitions, asked.minutes)
         asked.folder.mkdir(parents=True, exist_ok=True)

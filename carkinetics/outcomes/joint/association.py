@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from carkinetics.errors import DataError, Fault
-from carkinetics.outcomes.association import JOINT, Estimate
+from carkinetics.outcomes.association import JOINT, Association, Estimate
 from carkinetics.outcomes.endpoint import ORDINAL, SURVIVAL
 from carkinetics.outcomes.joint.data import DEATH_FIRST
 from carkinetics.outcomes.joint.result import JointFit
+
+_LEVEL = 0.05  # of the p-value of what is left of two outcomes, below which it is told
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,51 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
 
 
+def with_joint(found: Association, joint: JointFit, probability: float) -> Association:
+    """Set the joint estimate of an outcome before the classical ones that were found already.
+
+    Parameters
+    ----------
+    found : Association
+        From the posterior of the kinetics alone, or from samples.
+    joint : JointFit
+        A joint fit of the same exposure with this outcome.
+    probability : float
+        Of the interval.
+
+    Returns
+    -------
+    Association
+        Where the joint fit counts time from another day, only a note that says so is added.
+    """
+    other = _other_clock(found, joint) if found.kind == SURVIVAL else ""
+    if other:
+        note = f"the joint fit {other}, and is not shown beside time {found.clock}"
+        return replace(found, notes=(note, *found.notes))
+    notes = tuple(note for note in found.notes if "ck.fit_joint(...)" not in note)
+    return replace(
+        found,
+        estimates=joint_estimates(joint, found.outcome, probability) + found.estimates,
+        notes=joint_notes(joint, found.outcome) + notes,
+    )
+
+
+def _other_clock(found: Association, joint: JointFit) -> str:
+    day, follow = joint.extension.options["landmark"], joint.extension.follow
+    if follow:
+        return f"lets the hazard follow the {'level' if follow == 'level' else 'area'} along time"
+    start = "from the landmark" + ("" if day is None else f", day {day:g}")
+    if found.clock.startswith(start) == (day is not None):
+        return ""
+    return "counts patients " + ("from the start" if day is None else f"at risk from day {day:g}")
+
+
+def answers(joint: JointFit, exposure: str, outcome: str, cell_type: str) -> bool:
+    """Tell whether a joint fit relates this exposure to this outcome."""
+    names = [o.name for o in joint.outcomes]
+    return (joint.exposure, joint.cell_type) == (exposure, cell_type) and outcome in names
+
+
 def joint_estimates(joint: JointFit, outcome: str, probability: float) -> tuple[Estimate, ...]:
     """Tell the slopes of an outcome, of both causes where deaths compete with progression."""
     names = [outcome]
@@ -118,6 +165,7 @@ def _estimate(joint: JointFit, name: str, probability: float) -> Estimate:
         interval_kind="credible, equal-tailed; the estimate is the posterior median",
         n=slope.outcome.n,
         n_events=slope.outcome.n_events,
+        p_below=slope.negative,
         note=f"{note}; {remark}" if remark else note,
     )
 
@@ -164,7 +212,20 @@ def joint_notes(joint: JointFit, outcome: str) -> tuple[str, ...]:
             f"feedback: outcomes move no patient's mean ln {joint.exposure} by more than 0.5 "
             f"posterior SD (most: {furthest['patient']}, {furthest['shift']:+.2f})"
         )
-    return tuple(found)
+    return (*found, *_still_together(joint, outcome))
+
+
+def _still_together(joint: JointFit, outcome: str) -> tuple[str, ...]:
+    """Say with which outcomes this one goes beyond the exposure, which the model rules out."""
+    table = joint.residual_associations
+    related = table[(table["p_value"] < _LEVEL) & (table["reason"] == "")]
+    return tuple(
+        f"given the exposure, {' and '.join(row.outcomes.split(', '))} still go together "
+        f"(Kendall's tau of what is left {row.tau:+.2f}, p = {row.p_value:.2g}), which the joint "
+        "model takes as unrelated: compare with a joint fit of this outcome alone"
+        for row in related.itertuples()
+        if outcome in row.outcomes.split(", ")
+    )
 
 
 def _of_another(joint: JointFit, note: str, outcome: str) -> bool:

@@ -37,6 +37,11 @@ class Slope:
         return _MEASURES.get(self.outcome.kind, "odds ratio")
 
     @property
+    def prior_sd(self) -> float:
+        """SD of its Normal prior around 0."""
+        return SLOPE_SD[self.outcome.kind]
+
+    @property
     def negative(self) -> float:
         """Posterior probability that more exposure goes with less risk."""
         return float((self.draws < 0).mean())
@@ -44,7 +49,7 @@ class Slope:
     @property
     def contraction(self) -> float:
         """Share of the prior variance that the data took away: 1 - posterior / prior variance."""
-        return 1.0 - float(self.draws.var(ddof=1)) / SLOPE_SD[self.outcome.kind] ** 2
+        return 1.0 - float(self.draws.var(ddof=1)) / self.prior_sd**2
 
     @property
     def dominated(self) -> bool:

@@ -7,6 +7,7 @@ import pandas as pd
 import xarray as xr
 
 LISTED = 0.5  # posterior SDs
+_LIMITS = (0.025, 0.975)
 
 
 def feedback_table(joint: xr.DataArray, alone: xr.DataArray, exposure: str) -> pd.DataFrame:
@@ -25,7 +26,8 @@ def feedback_table(joint: xr.DataArray, alone: xr.DataArray, exposure: str) -> p
         One row per patient: ``patient``, ``mean_alone`` and ``mean_joint`` of ln exposure,
         ``sd_alone``, ``shift`` (difference of the means over that SD), and ``listed`` where it is
         beyond 0.5: there the outcome rewrites the kinetics, and the propagated estimate is the
-        one to compare with.
+        one to compare with. ``lower_alone`` to ``upper_joint``: 95 % equal-tailed limits of the
+        exposure, natural scale.
     """
     patients = [str(p) for p in joint["patient"].values]
     one = np.log(joint.transpose("patient", "chain", "draw").values.reshape(len(patients), -1))
@@ -44,4 +46,7 @@ def feedback_table(joint: xr.DataArray, alone: xr.DataArray, exposure: str) -> p
             "listed": np.abs(shift) > LISTED,
         }
     )
+    for name, logs in (("alone", other), ("joint", one)):
+        limits = np.exp(np.quantile(logs, _LIMITS, axis=1))
+        table[f"lower_{name}"], table[f"upper_{name}"] = limits
     return table

@@ -13,6 +13,7 @@ from carkinetics.cohort import Cohort
 from carkinetics.errors import DataError, Fault
 from carkinetics.inference import load_fit
 from carkinetics.inference.build import Plan, plan_fit
+from carkinetics.inference.covariates import request_of
 from carkinetics.inference.fit import fit_plan, sampler_settings
 from carkinetics.inference.progress import Reporter
 from carkinetics.inference.result import Fit
@@ -23,7 +24,9 @@ from carkinetics.outcomes.joint.extension import AREA, LEVEL, PIECEWISE, WEIBULL
 from carkinetics.outcomes.joint.latent import FOLLOWED_FROM, Latent, latent_exposure
 from carkinetics.outcomes.joint.result import JointFit
 
-_KINETICS = ("assays", "patient_effects", "residual", "correlated", "tolerance")
+_KINETICS = (
+    "assays", "covariates", "patient_effects", "residual", "correlated", "common", "tolerance",
+)  # fmt: skip
 
 
 def fit_joint(
@@ -42,7 +45,7 @@ def fit_joint(
     fit: Fit | None = None,
     window: float = DEFAULT_WINDOW,
     allow_after_day_0: bool = False,
-    draws: int = 2000,
+    draws: int = 1500,
     tune: int = 1000,
     chains: int = 4,
     cores: int | None = None,
@@ -107,8 +110,9 @@ def fit_joint(
     progress : {"auto", "bar", "notebook", "log", "none"}
         See `fit`.
     **kinetics
-        ``assays``, ``patient_effects``, ``residual``, ``correlated``, ``tolerance``; see `fit`. As
-        in the fit given by `fit`, where there is one.
+        ``assays``, ``covariates`` (of kinetic parameters; those of outcomes are `adjust`),
+        ``patient_effects``, ``residual``, ``correlated``, ``common``, ``tolerance``; see
+        `carkinetics.fit`. As in the fit given by `fit`, where there is one.
 
     Raises
     ------
@@ -250,7 +254,10 @@ def _kinetics(given: dict[str, Any], fit: Fit | None) -> dict[str, Any]:
         raise DataError(
             Fault("fit_joint", what, f"Beside the others there are {', '.join(_KINETICS)}.")
         )
-    before = {} if fit is None else {name: fit.settings[name] for name in _KINETICS}
+    before: dict[str, Any] = {}
+    if fit is not None:
+        before = {name: fit.settings[name] for name in _KINETICS if name != "covariates"}
+        before["covariates"] = request_of(fit.settings.get("covariates"))
     return before | given
 
 

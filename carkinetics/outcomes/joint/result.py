@@ -14,9 +14,13 @@ import pandas as pd
 from carkinetics.diagnostics import DEFAULT_LIMITS, Check, Limits
 from carkinetics.errors import DataError, Fault
 from carkinetics.inference.result import Fit
+from carkinetics.outcomes.endpoint import SURVIVAL
 from carkinetics.outcomes.joint.data import JointOutcome
 from carkinetics.outcomes.joint.effects import Slope
 from carkinetics.outcomes.joint.feedback import feedback_table
+from carkinetics.outcomes.joint.leaving_out import influence_table, sensitivity_row
+from carkinetics.outcomes.joint.pointwise import outcome_log_likelihood
+from carkinetics.outcomes.joint.residuals import outcome_residuals, residual_table
 from carkinetics.outcomes.scales import DOUBLINGS_PER_TENFOLD
 from carkinetics.quantities import find_quantity
 
@@ -137,15 +141,74 @@ class JointFit:
         if self.kinetics_only is None:
             what = "there is no fit of the kinetics alone to compare with"
             raise DataError(Fault("joint fit", what, "Pass fit=ck.fit(...) to fit_joint."))
-        return feedback_table(
-            self._exposure(self.kinetics), self._exposure(self.kinetics_only), self.exposure
+        return feedback_table(self.draws, _exposure(self, self.kinetics_only), self.exposure)
+
+    @cached_property
+    def draws(self) -> xr.DataArray:
+        """Draws of the exposure of each patient, dims (chain, draw, patient), natural scale."""
+        return _exposure(self, self.kinetics)
+
+    def log_likelihood(self, outcome: str) -> xr.DataArray:
+        """Compute the log-likelihood of each patient's outcome, dims (chain, draw, patient).
+
+        Raises
+        ------
+        DataError
+            If the outcome is unknown, or its hazard follows the curve along time.
+        """
+        found = self.slope(outcome).outcome
+        group = self.kinetics.data["carkinetics/outcomes"].to_dataset()
+        return outcome_log_likelihood(self.extension, found, group, self.draws)
+
+    def influence(self, outcome: str) -> pd.DataFrame:
+        """Tell the ratio with each patient's outcome left out; see `influence_table`.
+
+        Parameters
+        ----------
+        outcome : str
+            One of the outcomes.
+
+        Returns
+        -------
+        DataFrame
+            One row per patient, the most influential first. Only the outcome is left out: the
+            kinetics of the patient stay, which say nothing of the slope without it.
+        """
+        return influence_table(self.slope(outcome), self.log_likelihood(outcome))
+
+    @cached_property
+    def sensitivity(self) -> pd.DataFrame:
+        """How far each slope depends on its prior and on the outcome, one row per outcome.
+
+        Power-scaling diagnostics of prior and likelihood, the ratio per doubling under half and
+        twice the SD of the prior, and what it means; see `sensitivity_row`. A hazard that follows
+        the curve along time has a ``reason`` instead.
+        """
+        rows: list[dict[str, object]] = []
+        for outcome in self.outcomes:
+            row: dict[str, object] = {"outcome": outcome.name}
+            if self.extension.follow and outcome.kind == SURVIVAL:
+                row["reason"] = "the hazard follows the curve along time"
+            else:
+                terms = self.log_likelihood(outcome.name)
+                row |= sensitivity_row(self.slope(outcome.name), terms) | {"reason": ""}
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+    @cached_property
+    def residual_associations(self) -> pd.DataFrame:
+        """Whether outcomes go together beyond the exposure, one row per pair; `residual_table`.
+
+        Outcomes whose hazard follows the curve along time are left out.
+        """
+        group = self.kinetics.data["carkinetics/outcomes"].to_dataset()
+        return residual_table(
+            {
+                o.name: outcome_residuals(self.extension, o, group, self.draws)
+                for o in self.outcomes
+                if not (self.extension.follow and o.kind == SURVIVAL)
+            }
         )
-
-    def _exposure(self, fit: Fit) -> xr.DataArray:
-        from carkinetics.exposure import summarize
-
-        found = summarize(fit, [self.exposure], allow_failed=True)
-        return found.data[self.exposure].sel(cell_type=self.cell_type)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -154,7 +217,8 @@ class JointFit:
         center = float(np.exp(e.center))
         found = [
             f"slopes are per ln {self.exposure} ({self.cell_type}) around {center:.4g} "
-            f"{self._unit}, that of a patient with every parameter at the median of its prior"
+            f"{self.exposure_unit}, that of a patient with every parameter at the median of its "
+            "prior"
         ]
         if e.follow:
             what = "current level" if e.follow == "level" else "area so far"
@@ -169,7 +233,8 @@ class JointFit:
         return tuple(found)
 
     @property
-    def _unit(self) -> str:
+    def exposure_unit(self) -> str:
+        """Unit of the exposure."""
         level = self.kinetics.latent_unit
         return f"{level}*day" if self.extension.latent.is_area else level
 
@@ -222,3 +287,10 @@ class JointFit:
         return f"<p><b>{escape(self.title)}</b></p>{table}<ul>{items}</ul>" + (
             self.check()._repr_html_()
         )
+
+
+def _exposure(joint: JointFit, fit: Fit) -> xr.DataArray:
+    from carkinetics.exposure import summarize
+
+    found = summarize(fit, [joint.exposure], allow_failed=True)
+    return found.data[joint.exposure].sel(cell_type=joint.cell_type)
