@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,8 @@ from carkinetics.inference.effects import (
 )
 from carkinetics.inference.extension import Extension, extended_levels
 from carkinetics.inference.layout import Layout, lay_out
+from carkinetics.inference.patient_inputs import PatientInputs, read_inputs
+from carkinetics.inference.patient_inputs import Request as InputRequest
 from carkinetics.inference.terms import (
     PATIENT_SHIFT,
     Scales,
@@ -100,6 +102,9 @@ class Plan:
         What is added to the fit, such as outcomes.
     covariates : CovariateModel or None
         Covariates on parameters.
+    inputs : PatientInputs
+        Inputs of the model that differ between patients; after the parameters in the columns of
+        the solver.
     """
 
     source: Model
@@ -115,6 +120,7 @@ class Plan:
     tolerance: float
     extension: Extension | None = None
     covariates: CovariateModel | None = None
+    inputs: PatientInputs = field(default_factory=PatientInputs)
 
     @property
     def varying(self) -> tuple[Quantified, ...]:
@@ -176,6 +182,7 @@ def plan_fit(
     common: Sequence[str] = (),
     tolerance: float = DEFAULT_TOLERANCE,
     covariates: Request | None = None,
+    inputs: InputRequest | None = None,
 ) -> Plan:
     """Decide the shape of a fit; raises `FitError` where data and model do not go together."""
     for name, value in (("patient_effects", patient_effects), ("residual", residual)):
@@ -185,7 +192,8 @@ def plan_fit(
         raise FitError(f"tolerance={tolerance!r}: give a number above 0 and below 0.1.")
     layout = lay_out(cohort, model, assays)
     expanded = model.with_cell_types(layout.cell_types)
-    system = expanded.system()
+    known = read_inputs(inputs, expanded, layout.patients, cohort.patients)
+    system = expanded.system(open_inputs=bool(known.names))
     for assay in layout.assays:
         _sigma(expanded, assay)
     _check_common(expanded, common)
@@ -193,6 +201,12 @@ def plan_fit(
         raise FitError(
             f"model {model.name} can be simulated and drawn, not fitted: the solver with gradients "
             "takes no stiff equations, no doses after day 0 and no absent values."
+        )
+    if system.event_inputs and not system.closed_form:
+        raise FitError(
+            f"model {model.name}: {', '.join(system.event_inputs)} sets the day of an event for "
+            "each patient; a model with differential equations is fitted with one day for all. "
+            "Give it in with_values(...), and leave the column out."
         )
     parameters = tuple(
         _quantified(expanded, name, layout.latent_unit, common) for name in system.parameters
@@ -217,6 +231,7 @@ def plan_fit(
         covariates=read_covariates(
             covariates, expanded, parameters, layout.patients, cohort.patients
         ),
+        inputs=known,
     )
 
 
@@ -230,8 +245,8 @@ def build_model(model: Model, cohort: Cohort, **options: Any) -> pm.Model:
     cohort : Cohort
         From `read_cohort`.
     **options
-        ``assays``, ``covariates``, ``patient_effects``, ``residual``, ``correlated``,
-        ``common``, ``tolerance``; see `fit`.
+        ``assays``, ``covariates``, ``inputs``, ``patient_effects``, ``residual``,
+        ``correlated``, ``common``, ``tolerance``; see `fit`.
 
     Returns
     -------
@@ -303,7 +318,7 @@ def _natural_columns(plan: Plan, locations: dict[str, Any], coordinates: Any) ->
     for p in plan.parameters:
         value = coordinates[:, at[p.name]] if p.name in at else locations[p.name] * ones
         columns.append(_to_natural(p.prior.transform, value))
-    return columns
+    return [*columns, *(pt.as_tensor_variable(column) for column in plan.inputs.values.T)]
 
 
 def _to_natural(transform: str, value: Any) -> Any:

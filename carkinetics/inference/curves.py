@@ -115,7 +115,8 @@ def _with_kinks(plan: Plan, parameters: np.ndarray, days: np.ndarray) -> np.ndar
         return days
     import sympy
 
-    peaks = sympy.lambdify(plan.system.parameter_symbols, exact["tmax"], "numpy")(*parameters.T)
+    symbols = (*plan.system.parameter_symbols, *plan.system.input_symbols)
+    peaks = sympy.lambdify(symbols, exact["tmax"], "numpy")(*parameters.T)
     peaks = np.clip(np.broadcast_to(peaks, len(parameters)), days[0], days[-1])
     common = np.broadcast_to(days, (len(parameters), len(days)))
     return np.sort(np.concatenate([common, peaks[:, None], peaks[:, None]], axis=1), axis=1)

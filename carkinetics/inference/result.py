@@ -67,6 +67,7 @@ class Fit:
             self.kinetic_model,
             self.cohort,
             covariates=request_of(self.settings.get("covariates")),
+            inputs=self.settings.get("inputs"),
             **{name: self.settings[name] for name in chosen},
         )
 
@@ -168,7 +169,8 @@ class Fit:
         """Compute the curve of the typical patient, or of a new one per draw.
 
         With covariates both stand at ``settings["covariates"]["typical_patient"]``: numbers at
-        their mean, text at its reference value, yes/no columns at no.
+        their mean, text at its reference value, yes/no columns at no. Inputs of the model are at
+        its defaults, else at the median of the patients.
 
         Parameters
         ----------

@@ -37,7 +37,7 @@ def closed_form_log_levels(system: System, columns: Sequence[Any], days: np.ndar
     system : System
         A system with ``closed_form`` true.
     columns : sequence of tensors, shape (row,)
-        Natural-scale parameters, in the order of ``system.parameters``.
+        Natural-scale parameters, in the order of ``system.parameters``, then of ``system.inputs``.
     days : array, shape (row,)
         Days from the infusion [day].
 
@@ -46,7 +46,8 @@ def closed_form_log_levels(system: System, columns: Sequence[Any], days: np.ndar
     tensor, shape (row, cell_type)
         ln level.
     """
-    values = dict(zip(system.parameter_symbols, columns, strict=True))
+    symbols = (*system.parameter_symbols, *system.input_symbols)
+    values = dict(zip(symbols, columns, strict=True))
     values[system.time] = pt.as_tensor_variable(np.asarray(days, dtype=float))
     return pt.stack([to_tensor(log_of(level), values) for level in system.levels], axis=1)
 

@@ -117,10 +117,11 @@ def generate(system: System, *, curves: bool = False) -> str:
     if system.absent:
         listed = ", ".join(system.absent)
         raise SolverError(f"no value for {listed}; give them with model.with_values(...)")
-    if system.doses or system.inputs or not system.levels:
+    if system.doses or system.event_inputs or not system.levels:
         raise SolverError(
-            "the compiled solver takes no doses after day 0, no open inputs and no model without "
-            "an assay; solve_states of carkinetics.solve.trajectory does"
+            "the compiled solver takes no doses after day 0, no days of events that differ between "
+            "patients and no model without an assay; solve_states of carkinetics.solve.trajectory "
+            "does"
         )
     head, rest = template.split(_BEGIN)
     _, tail = rest.split(_END)

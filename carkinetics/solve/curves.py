@@ -72,7 +72,7 @@ def latent_levels(
     days = np.broadcast_to(np.asarray(days, float), (len(parameters), np.shape(days)[-1]))
     if system.closed_form:
         solve = _closed_form(system)
-    elif system.stiff or system.doses or system.inputs:
+    elif system.stiff or system.doses or system.event_inputs or not system.levels:
         solve = _one_by_one(system, tolerance)
     else:
         solve = _integrated(system, tolerance)

@@ -23,7 +23,7 @@ from carkinetics.outcomes.joint.extension import AREA, LEVEL, PIECEWISE, WEIBULL
 from carkinetics.outcomes.joint.latent import FOLLOWED_FROM, Latent, latent_exposure
 from carkinetics.outcomes.joint.result import JointFit
 
-_KINETICS = ("assays", "patient_effects", "residual", "correlated", "tolerance")
+_KINETICS = ("assays", "patient_effects", "residual", "correlated", "tolerance", "inputs")
 
 
 def fit_joint(
@@ -107,8 +107,8 @@ def fit_joint(
     progress : {"auto", "bar", "notebook", "log", "none"}
         See `fit`.
     **kinetics
-        ``assays``, ``patient_effects``, ``residual``, ``correlated``, ``tolerance``; see `fit`. As
-        in the fit given by `fit`, where there is one.
+        ``assays``, ``patient_effects``, ``residual``, ``correlated``, ``tolerance``, ``inputs``;
+        see `fit`. As in the fit given by `fit`, where there is one.
 
     Raises
     ------
@@ -250,7 +250,11 @@ def _kinetics(given: dict[str, Any], fit: Fit | None) -> dict[str, Any]:
         raise DataError(
             Fault("fit_joint", what, f"Beside the others there are {', '.join(_KINETICS)}.")
         )
-    before = {} if fit is None else {name: fit.settings[name] for name in _KINETICS}
+    before = (
+        {}
+        if fit is None
+        else {name: fit.settings[name] for name in _KINETICS if name in fit.settings}
+    )
     return before | given
 
 
