@@ -292,7 +292,7 @@ def test_changed_texts_of_the_library_are_read_or_refused():
 
 @pytest.mark.slow
 def test_a_million_texts_are_read_or_refused():
-    """A quarter of an hour of CPU."""
+    """Two minutes of CPU."""
     assert fuzz(1_000_000, seed=1).total() == 1_000_000
 
 

@@ -29,7 +29,7 @@ ASSAY = {"kimmel_2021": "flow", "mueller_schoell_2021": "flow", "antigen_escape"
 ASSAY |= {"cd4_cd8_antigen": "flow"}
 # No memory phase, so nothing is seen of them later.
 EARLY = {"kimmel_2021", "mueller_schoell_2021"}
-# Its published patients look like no others: a quarter hardly expand, nearly all are gone by day 90.
+# Its published patients: a quarter hardly expand, nearly all are below the limit by day 90.
 UNLIKE = {"mueller_schoell_2021"}
 NAMES = [
     *("stein_2019_comedication", "ogasawara_2021", "liu_2021", "wu_2025", "kimmel_2021"),
