@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from carkinetics.diagnostics.approximation import UNCHECKED, approximation_rows
 from carkinetics.diagnostics.limits import DEFAULT_LIMITS, Limits
 from carkinetics.diagnostics.predictive import coverage_row, coverage_table, heavy_tail
 from carkinetics.diagnostics.sampler import convergence, divergences, smallest_e_bfmi
@@ -31,6 +32,8 @@ class Check:
         What failed and what to do; what passed but deserves a look.
     attempts : int
         How often the model was sampled; 2 after a rerun at stricter settings.
+    approximate : bool
+        Whether the draws come from an approximation, of which only a part can be checked.
     """
 
     table: pd.DataFrame
@@ -38,6 +41,7 @@ class Check:
     problems: tuple[str, ...]
     advice: tuple[str, ...] = ()
     attempts: int = 1
+    approximate: bool = False
 
     @property
     def passed(self) -> bool:
@@ -48,9 +52,12 @@ class Check:
     def verdict(self) -> str:
         """The verdict in one sentence."""
         again = ", after a rerun at stricter settings" if self.attempts > 1 else ""
+        if self.approximate and self.passed:
+            return "Approximate fit (Laplace): passes the few checks that it allows."
         if self.passed:
             return f"Fit passes its checks{again}."
-        return f"Fit not trustworthy{again}: {len(self.problems)} check(s) failed."
+        kind = "Approximate fit (Laplace)" if self.approximate else "Fit"
+        return f"{kind} not trustworthy{again}: {len(self.problems)} check(s) failed."
 
     def __bool__(self) -> bool:
         return self.passed
@@ -87,7 +94,8 @@ def check_fit(data: xr.DataTree, limits: Limits = DEFAULT_LIMITS, attempts: int 
     data : DataTree
         With ``sample_stats``, ``observed_data``, ``posterior_predictive`` and, under
         ``carkinetics``, ``population``, ``exposure_check``, ``effects`` and, in a joint model,
-        ``outcomes``.
+        ``outcomes``. An approximate fit has ``carkinetics/approximation`` in place of
+        ``sample_stats``.
     limits : Limits
         What a trustworthy fit keeps.
     attempts : int
@@ -97,12 +105,9 @@ def check_fit(data: xr.DataTree, limits: Limits = DEFAULT_LIMITS, attempts: int 
     -------
     Check
     """
-    stats = data["sample_stats"].to_dataset()
-    names = ("population", "exposure_check", "outcomes")
-    parts = [data[f"carkinetics/{n}"] for n in names if n in data["carkinetics"].children]
-    both = pd.concat([convergence(part.to_dataset()) for part in parts], ignore_index=True)
+    approximate = "approximation" in data["carkinetics"].children
     coverage = coverage_of(data)
-    rows = [*_chain_rows(both, limits, stats.sizes["draw"]), *_sampler_rows(stats, limits)]
+    rows = _approximation_rows(data, limits) if approximate else _sampled_rows(data, limits)
     table = pd.DataFrame(rows, columns=["check", "value", "limit", "passed", "where", "remedy"])
     failed = table[~table["passed"]]
     problems = [
@@ -113,9 +118,22 @@ def check_fit(data: xr.DataTree, limits: Limits = DEFAULT_LIMITS, attempts: int 
         table=table.drop(columns="remedy"),
         coverage=coverage,
         problems=tuple(problems),
-        advice=tuple(_heavy_tails(data)),
+        advice=(*([UNCHECKED] if approximate else []), *_heavy_tails(data)),
         attempts=attempts,
+        approximate=approximate,
     )
+
+
+def _approximation_rows(data: xr.DataTree, limits: Limits) -> list[tuple[object, ...]]:
+    return approximation_rows(data["carkinetics/approximation"].to_dataset(), limits)
+
+
+def _sampled_rows(data: xr.DataTree, limits: Limits) -> list[tuple[object, ...]]:
+    stats = data["sample_stats"].to_dataset()
+    names = ("population", "exposure_check", "outcomes")
+    parts = [data[f"carkinetics/{n}"] for n in names if n in data["carkinetics"].children]
+    both = pd.concat([convergence(part.to_dataset()) for part in parts], ignore_index=True)
+    return [*_chain_rows(both, limits, stats.sizes["draw"]), *_sampler_rows(stats, limits)]
 
 
 def coverage_of(data: xr.DataTree) -> pd.DataFrame:

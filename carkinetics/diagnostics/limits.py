@@ -24,6 +24,12 @@ class Limits:
     coverage_alarm : float
         Probability of a false alarm allowed when the share of samples inside their predictive
         interval is compared with its nominal value.
+    slope : float
+        Of the log density at the optimum of an approximate fit, per SD.
+    curvature : float
+        Smallest curvature there, along axes one SD long.
+    accepted : float
+        Smallest share of a patient's Metropolis steps that are accepted in an approximate fit.
     """
 
     r_hat: float = 1.01
@@ -32,6 +38,9 @@ class Limits:
     failed: int = 0
     e_bfmi: float = 0.3
     coverage_alarm: float = 0.001
+    slope: float = 0.1
+    curvature: float = 0.05
+    accepted: float = 0.2
 
 
 DEFAULT_LIMITS = Limits()

@@ -178,6 +178,7 @@ def _facts(fit: Fit, error: float, default_limit: float) -> dict[str, Any]:
         "model": fit.kinetic_model.name,
         "model_hash": fit.kinetic_model.text_hash,
         "data_hash": fit.cohort.data_hash,
+        "approximate": fit.approximate,
         "chains": int(settings["chains"]),
         "draws": int(settings["draws"]),
         "seed": int(settings["seed"]),

@@ -83,6 +83,11 @@ class Exposure:
         return self.cohort.synthetic
 
     @property
+    def approximate(self) -> bool:
+        """Whether the fit behind it is an approximation of the posterior."""
+        return bool(self.facts.get("approximate", False))
+
+    @property
     def error_bound(self) -> float:
         """Largest distance of ln level from the curves used, estimated, over all draws."""
         return float(self.facts.get("error_bound", np.nan))
@@ -260,10 +265,14 @@ class Exposure:
         table = table.rename(columns={"estimate": "value", "note": "reason"})
         table["reason"] = table["reason"].where(table["value"].isna(), "")
         table["unit"] = table["unit"].fillna("")
-        return table.assign(category="CELLULAR KINETICS, POSTERIOR MEDIAN", below=np.nan)
+        category = "CELLULAR KINETICS, POSTERIOR MEDIAN"
+        if self.approximate:
+            category += " (APPROXIMATE, LAPLACE)"
+        return table.assign(category=category, below=np.nan)
 
     def _heading(self) -> str:
         mark = " [SYNTHETIC, not patient data]" if self.synthetic else ""
+        mark += " [APPROXIMATE: Laplace, not MCMC]" if self.approximate else ""
         return (
             f"Exposure of {self.data.sizes['patient']} patients of {self.cohort.name}{mark}: "
             f"{', '.join(self.quantities)}; limit {self.limit:g}, horizon day {self.horizon:g}"

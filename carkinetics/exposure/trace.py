@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -73,9 +74,16 @@ def _facts(exposure: Exposure, needs: str) -> dict[str, str]:
     return found | {
         "model": str(facts["model"]),
         "model text (SHA-256)": str(facts["model_hash"]),
-        "draws": f"{facts['chains']} chains of {facts['draws']}",
+        "draws": _draws(facts),
         "seed": str(facts["seed"]),
         "solver": f"relative error {facts['tolerance']:g} per step; between its days ln level is "
         f"within {facts['error_bound']:.1g} of the curve used",
         "versions": ", ".join(f"{name} {number}" for name, number in versions.items()),
     }
+
+
+def _draws(facts: Mapping[str, Any]) -> str:
+    if facts.get("approximate"):
+        count = facts["chains"] * facts["draws"]
+        return f"APPROXIMATE: {count} independent draws of Laplace's approximation, not MCMC"
+    return f"{facts['chains']} chains of {facts['draws']}"

@@ -6,24 +6,33 @@ import dataclasses
 import time
 import warnings
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from carkinetics.cohort import Cohort
 from carkinetics.diagnostics import Check
 from carkinetics.errors import CarkineticsWarning, FitError
+from carkinetics.inference.approximate import METHOD as LAPLACE
+from carkinetics.inference.approximate import approximate_plan
 from carkinetics.inference.build import Plan, plan_fit
 from carkinetics.inference.covariates import Request
+from carkinetics.inference.described import describe
 from carkinetics.inference.gate import Gate, prior_gate, require
 from carkinetics.inference.patient_inputs import Request as InputRequest
 from carkinetics.inference.progress import Reporter
 from carkinetics.inference.result import Fit
-from carkinetics.inference.sampling import Prepared, SamplerSettings, prepare, sample
+from carkinetics.inference.sampling import (
+    Prepared,
+    SamplerSettings,
+    compile_plan,
+    prepare,
+    sample,
+)
 from carkinetics.inference.tree import build_tree
-from carkinetics.inference.versions import package_versions
 from carkinetics.model import Model
 from carkinetics.solve.compiled import DEFAULT_TOLERANCE
+
+NUTS = "nuts"
 
 
 def fit(
@@ -31,6 +40,7 @@ def fit(
     cohort: Cohort,
     *,
     seed: int,
+    method: str = NUTS,
     draws: int = 2000,
     tune: int = 1000,
     chains: int = 4,
@@ -58,6 +68,9 @@ def fit(
         From `read_cohort`; samples before the infusion are not fitted.
     seed : int
         The same seed, data, model and package versions give the same draws.
+    method : {"nuts", "laplace"}
+        ``"nuts"`` samples the posterior. ``"laplace"`` approximates it by nested Gaussians, in
+        seconds; the result says everywhere that it is approximate.
     draws, tune, chains : int
         Kept draws and warm-up draws per chain, and chains.
 
@@ -112,8 +125,16 @@ def fit(
     Before sampling, a deterministic fit finds starting points and how far to center each
     patient effect. Sampling is NUTS by nutpie with gradients from the solver's own
     sensitivities. Read ``fit.check()`` before anything else.
+
+    Laplace's approximation (Tierney and Kadane 1986, doi 10.1080/01621459.1986.10478240) takes
+    each patient's parameters, given what all patients share, as a Gaussian at their mode, and
+    what they share as a Gaussian at the optimum of the density that this leaves. Its
+    ``chains * draws`` draws are independent; ``tune``, ``cores``, ``target_accept`` and ``rerun``
+    are not used. Nothing in it can show that the true posterior is skewed or has a second mode.
     """
     settings = sampler_settings(draws, tune, chains, cores, target_accept, seed, tolerance)
+    if method not in (NUTS, LAPLACE):
+        raise FitError(f"method={method!r}: choose {NUTS!r} or {LAPLACE!r}.")
     reporter = Reporter(progress)
     plan = plan_fit(
         model,
@@ -129,6 +150,8 @@ def fit(
     )
     for text in plan.covariates.advice(len(plan.layout.patients)) if plan.covariates else ():
         warnings.warn(f"covariates: {text}", CarkineticsWarning, stacklevel=2)
+    if method == LAPLACE:
+        return approximate_fit(plan, cohort, settings, seed, prior_check, reporter)
     return fit_plan(plan, cohort, settings, seed, prior_check, rerun, reporter)
 
 
@@ -149,6 +172,39 @@ def fit_plan(
     with reporter.step("Compiling, and looking for starting points"):
         prepared = prepare(plan)
     return _sampled(cohort, prepared, settings, gate, seed, rerun, reporter)
+
+
+def approximate_fit(
+    plan: Plan,
+    cohort: Cohort,
+    settings: SamplerSettings,
+    seed: int,
+    prior_check: bool,
+    reporter: Reporter,
+) -> Fit:
+    """Approximate what has been planned; see `fit`."""
+    gate = prior_gate(plan, seed)
+    reporter.say(str(gate))
+    if prior_check:
+        require(gate)
+    with reporter.step("Compiling"):
+        ready = compile_plan(plan)
+    started = time.monotonic()
+    with reporter.step("Approximating the posterior"):
+        prepared, drawn = approximate_plan(ready, settings.chains, settings.draws, seed)
+    seconds = time.monotonic() - started
+    with reporter.step("Computing curves and checks"):
+        how = {
+            "method": LAPLACE,
+            "approximate": True,
+            "draws": settings.draws,
+            "chains": settings.chains,
+        }
+        described = describe(plan, how, gate, seed, 1, seconds)
+        result = Fit(plan.source, cohort, build_tree(prepared, drawn, seed), described, plan)
+        if not (check := result.check()).passed:
+            warnings.warn(str(check), CarkineticsWarning, stacklevel=3)
+    return result
 
 
 def _sampled(
@@ -192,44 +248,11 @@ def _attempt(
     sampled = sample(prepared, settings, seed, reporter)
     seconds = time.monotonic() - started
     with reporter.step("Computing curves and checks"):
-        described = _describe(prepared.plan, settings, gate, seed, attempt, seconds)
+        how = {"method": NUTS, "approximate": False, **dataclasses.asdict(settings)}
+        described = describe(prepared.plan, how, gate, seed, attempt, seconds)
         tree = build_tree(prepared, sampled, seed)
         result = Fit(prepared.plan.source, cohort, tree, described, prepared.plan)
         return result, result.check()
-
-
-def _describe(
-    plan: Plan, settings: SamplerSettings, gate: Gate, seed: int, attempt: int, seconds: float
-) -> dict[str, Any]:
-    """Collect every setting that the numbers depend on."""
-    return {
-        "model": plan.model.name,
-        "seed": seed,
-        # A rerun draws with the next seed; the one that was asked for is kept too.
-        "seed_given": seed - (attempt - 1),
-        "attempt": attempt,
-        **dataclasses.asdict(settings),
-        "assays": list(plan.layout.assays),
-        "cell_types": list(plan.layout.cell_types),
-        "latent_unit": plan.layout.latent_unit,
-        "patient_effects": plan.patient_effects,
-        "residual": plan.residual,
-        "correlated": plan.correlated,
-        "common": list(plan.common),
-        "tolerance": plan.tolerance,
-        **({"covariates": plan.covariates.settings()} if plan.covariates else {}),
-        **({"inputs": dict(plan.inputs.request)} if plan.inputs.names else {}),
-        "priors": plan.prior_texts(),
-        "prior_check": {
-            "cmax": gate.cmax,
-            "tmax": gate.tmax,
-            "below": None if np.isnan(gate.below) else gate.below,
-            "passed": gate.passed,
-        },
-        **({"joint": plan.extension.settings()} if plan.extension else {}),
-        "sampling_seconds": round(seconds, 1),
-        "versions": package_versions(),
-    }
 
 
 def sampler_settings(

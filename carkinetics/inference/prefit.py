@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
+
+from carkinetics.inference.climb import climb
 
 ROUNDS = 6
+# Of every climb; its end matters to no more than the gradient that is left, per unit of scale.
+_STEPS, _AT_MODE = 200, 0.02
 _STEP = 1e-4
 # SDs stay within these factors of the scale of their prior: neither start is a funnel.
 _LOWEST_OMEGA, _HIGHEST_OMEGA = 0.1, 5.0
@@ -120,9 +123,16 @@ def prefit(
     free = np.setdiff1d(np.arange(point.size), np.concatenate([held, omegas]))
     spreads: dict[str, np.ndarray] = {}
     log_volume = 0.0
+    scale = np.full(point.size, 0.3)
+    for places in effects.values():
+        scale[places.patients] *= places.scale
     for _ in range(ROUNDS):
-        point = _climb(density, point, free)
+        point = _climb(density, point, free, scale)
         spreads, log_volume = _effect_spreads(density, point, effects)
+        for name, places in effects.items():
+            scale[places.patients] = spreads[name]
+            if places.location is not None:
+                scale[places.location] = spreads[name].mean() / np.sqrt(spreads[name].size)
         for name, places in effects.items():
             squares = _distances(point, places) ** 2 + spreads[name] ** 2
             squares *= _weights(squares, float(np.exp(point[places.omega])), places.freedom)
@@ -168,23 +178,21 @@ def recenter(
     return result
 
 
-def _climb(density: Density, point: np.ndarray, free: np.ndarray) -> np.ndarray:
-    """Maximize the density over the free coordinates; a failed solve is a very low density."""
+def _climb(
+    density: Density, point: np.ndarray, free: np.ndarray, scale: np.ndarray
+) -> np.ndarray:
+    """Maximize the density over the free coordinates, each in units of its scale."""
 
-    def objective(x: np.ndarray) -> tuple[float, np.ndarray]:
+    def objective(u: np.ndarray) -> tuple[float, np.ndarray]:
+        value, gradient = density(_placed(u))
+        return value, gradient[free] * scale[free]
+
+    def _placed(u: np.ndarray) -> np.ndarray:
         full = point.copy()
-        full[free] = x
-        value, gradient = density(full)
-        if not np.isfinite(value) or not np.all(np.isfinite(gradient)):
-            return 1e12, np.zeros(free.size)
-        return -value, -gradient[free]
+        full[free] += scale[free] * u
+        return full
 
-    result = minimize(
-        objective, point[free], jac=True, method="L-BFGS-B", options={"maxiter": 200, "maxcor": 20}
-    )
-    best = point.copy()
-    best[free] = result.x
-    return best
+    return _placed(climb(objective, np.zeros(free.size), steps=_STEPS, tolerance=_AT_MODE))
 
 
 def _distances(point: np.ndarray, places: EffectPlaces) -> np.ndarray:

@@ -40,7 +40,8 @@ class Fit:
     cohort : Cohort
         The data.
     data : DataTree
-        Standard ArviZ groups (``posterior``, ``sample_stats``, ``log_likelihood``,
+        Standard ArviZ groups (``posterior``, ``sample_stats`` where a sampler ran,
+        ``log_likelihood``,
         ``posterior_predictive``, ``observed_data``, ``constant_data``) and ours under
         ``carkinetics``: ``parameters`` of the patients on their natural scale, ``population``,
         ``effects``, ``exposure_check``.
@@ -100,6 +101,20 @@ class Fit:
     def synthetic(self) -> bool:
         """Whether the patients are invented."""
         return self.cohort.synthetic
+
+    @property
+    def approximate(self) -> bool:
+        """Whether the draws come from an approximation of the posterior, not from itself."""
+        return bool(self.settings.get("approximate", False))
+
+    @property
+    def how_drawn(self) -> str:
+        """How the draws were made, in a few words."""
+        s = self.settings
+        if self.approximate:
+            count = s["chains"] * s["draws"]
+            return f"APPROXIMATE: {count} independent draws of Laplace's approximation, not MCMC"
+        return f"{s['chains']} chains of {s['draws']} draws after {s['tune']}"
 
     def check(self, limits: Limits = DEFAULT_LIMITS) -> Check:
         """Say whether the fit can be trusted, and what to do where it cannot.
@@ -305,7 +320,7 @@ class Fit:
             f"Fit of {self.kinetic_model.name} to {self.cohort.name}{mark}",
             f"{len(self.patients)} patients; assays {', '.join(s['assays'])}; "
             f"cell types {', '.join(self.cell_types)}; levels in {self.latent_unit}",
-            f"{s['chains']} chains of {s['draws']} draws after {s['tune']}; seed {s['seed']}; "
+            f"{self.how_drawn}; seed {s['seed']}; "
             f"patient effects {s['patient_effects']}, residual {s['residual']}",
             *([f"covariates {covariates}"] if covariates else []),
             *self.differences,

@@ -56,6 +56,46 @@ class SamplerSettings:
 
 
 @dataclass(frozen=True, eq=False)
+class Compiled:
+    """A compiled model, all its patient effects centered.
+
+    Attributes
+    ----------
+    plan : Plan
+        What it was built from.
+    pymc_model : pm.Model
+        The model.
+    compiled : nutpie.CompiledModel
+        The same, compiled.
+    slots : dict of str to slice
+        Place of every free variable in the sampler's point.
+    effects : dict of str to EffectPlaces
+        Places of the patient effects.
+    """
+
+    plan: Plan
+    pymc_model: pm.Model
+    compiled: Any
+    slots: dict[str, slice]
+    effects: dict[str, EffectPlaces]
+
+    def density(self, point: np.ndarray) -> tuple[float, np.ndarray]:
+        """Give the log density at a point and its gradient."""
+        try:
+            value, gradient = self.compiled.logp_func(point)
+        except ZeroDivisionError:  # an SD that has shrunk to nothing, far from any mode
+            return -np.inf, np.full(point.size, np.nan)
+        return float(value), np.asarray(gradient)
+
+    def start(self) -> Prefit:
+        """Fit deterministically."""
+        first = _first_point(self.pymc_model, self.slots)
+        found = _best_start(self.density, first, self.effects, self.slots)
+        _check_start(found, self.plan)
+        return found
+
+
+@dataclass(frozen=True, eq=False)
 class Prepared:
     """A compiled model with its start and centering.
 
@@ -80,28 +120,36 @@ class Prepared:
     centering: dict[str, np.ndarray]
 
 
-def prepare(plan: Plan) -> Prepared:
-    """Compile a plan, fit it deterministically, and center each effect by its information."""
+def compile_plan(plan: Plan) -> Compiled:
+    """Compile a plan, every patient effect centered."""
     pymc_model = assemble(plan)
     compiled = nutpie.compile_pymc_model(
         pymc_model, var_names=[variable.name for variable in pymc_model.free_RVs]
     )
     slots = coordinate_slots(pymc_model)
     effects = effect_places(plan, slots)
-    _set_centering(
-        pymc_model, plan, {name: np.ones(p.patients.size) for name, p in effects.items()}
-    )
-    start = _best_start(_density(compiled), _first_point(pymc_model, slots), effects, slots)
-    _check_start(start, plan)
+    _set_centering(pymc_model, plan, centered(effects))
+    return Compiled(plan, pymc_model, compiled, slots, effects)
+
+
+def prepare(plan: Plan) -> Prepared:
+    """Compile a plan, fit it deterministically, and center each effect by its information."""
+    ready = compile_plan(plan)
+    start = ready.start()
     centering = centering_weights(start.information)
-    data = _set_centering(pymc_model, plan, centering)
+    data = _set_centering(ready.pymc_model, plan, centering)
     return Prepared(
         plan=plan,
-        pymc_model=pymc_model,
-        compiled=compiled.with_data(**data),
+        pymc_model=ready.pymc_model,
+        compiled=ready.compiled.with_data(**data),
         start=start,
         centering=centering,
     )
+
+
+def centered(effects: Mapping[str, EffectPlaces]) -> dict[str, np.ndarray]:
+    """Return the weights of effects that are all centered."""
+    return {name: np.ones(places.patients.size) for name, places in effects.items()}
 
 
 def centering_weights(information: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -196,16 +244,6 @@ def _slopes(plan: Plan, parameter: str, slots: Mapping[str, slice]) -> dict[str,
         return {}
     own = slots[design.variable]
     return {"slopes": np.arange(own.start, own.stop), "matrix": design.matrix}
-
-
-def _density(compiled: Any) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
-    function = compiled.logp_func
-
-    def density(point: np.ndarray) -> tuple[float, np.ndarray]:
-        value, gradient = function(point)
-        return float(value), np.asarray(gradient)
-
-    return density
 
 
 def _first_point(pymc_model: pm.Model, slots: Mapping[str, slice]) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 from scipy import special
 
+from carkinetics.inference.approximate import APPROXIMATION, with_shift
 from carkinetics.inference.build import SHIFT, Plan
 from carkinetics.inference.curves import curve_cell_types, patient_curves
 from carkinetics.inference.draws import (
@@ -39,7 +40,7 @@ def build_tree(prepared: Prepared, sampled: xr.DataTree, seed: int) -> xr.DataTr
     prepared : Prepared
         What was sampled.
     sampled : DataTree
-        Draws of the free variables and statistics of the sampler.
+        Draws of the free variables and statistics of the sampler, or of an approximation.
     seed : int
         For the replicates.
 
@@ -53,14 +54,14 @@ def build_tree(prepared: Prepared, sampled: xr.DataTree, seed: int) -> xr.DataTr
     """
     plan = prepared.plan
     constants = _constants(prepared)
-    posterior = _posterior(sampled["posterior"].to_dataset(), constants)
+    posterior = with_shift(sampled["posterior"].to_dataset(), constants.get(f"centering_{SHIFT}"))
     centering = constants["centering"].values
     parameters = patient_parameters(plan, posterior, centering)
     expected = expected_samples(plan, posterior, parameters)
     rng = np.random.default_rng([seed, 11])
     groups = {
         "posterior": posterior,
-        "sample_stats": _stats(sampled["sample_stats"].to_dataset()),
+        **_how_drawn(sampled),
         "log_likelihood": _by_sample(
             plan, posterior, {name: (log_likelihood(e), "1") for name, e in expected.items()}
         ),
@@ -81,6 +82,13 @@ def build_tree(prepared: Prepared, sampled: xr.DataTree, seed: int) -> xr.DataTr
     return xr.DataTree.from_dict({f"/{name}": group for name, group in groups.items()})
 
 
+def _how_drawn(sampled: xr.DataTree) -> dict[str, xr.Dataset]:
+    """Keep the statistics of the sampler, or what is known of the approximation."""
+    if "sample_stats" in sampled.children:
+        return {"sample_stats": _stats(sampled["sample_stats"].to_dataset())}
+    return {APPROXIMATION: sampled[APPROXIMATION].to_dataset()}
+
+
 def _constants(prepared: Prepared) -> xr.Dataset:
     plan, weights = prepared.plan, prepared.centering
     names, patients = [p.name for p in plan.varying], list(plan.layout.patients)
@@ -93,17 +101,6 @@ def _constants(prepared: Prepared) -> xr.Dataset:
         data[design.data] = (("patient", design.dim), design.matrix)
         coords[design.dim] = design.names
     return xr.Dataset(data, coords=coords)
-
-
-def _posterior(posterior: xr.Dataset, constants: xr.Dataset) -> xr.Dataset:
-    """Order the dims, and add the offset between assays that follows from the draws."""
-    posterior = posterior.transpose(*SAMPLE, ...)
-    if f"x_{SHIFT}" in posterior:
-        weight = constants[f"centering_{SHIFT}"]
-        spread = posterior[f"omega_{SHIFT}"]
-        shift = spread ** (1.0 - weight) * posterior[f"x_{SHIFT}"]
-        posterior[SHIFT] = shift.transpose(*SAMPLE, "patient")
-    return posterior
 
 
 def _stats(stats: xr.Dataset) -> xr.Dataset:

@@ -45,6 +45,10 @@ if TYPE_CHECKING:
     from carkinetics.inference import Fit
     from carkinetics.outcomes.joint import JointFit
 
+_APPROXIMATE = (
+    "APPROXIMATE: the exposures come from a fit by Laplace's approximation, not from MCMC; its "
+    "intervals and its shrinkage are approximate, too"
+)
 _HEADLINE = (
     "the headline estimate, with kinetics and outcome in one posterior, is that of the joint "
     "model: ck.associate(ck.fit_joint(...), ...)"
@@ -194,6 +198,8 @@ def associate(
         )
     notes += before_onset(endpoint, exposure) + selected(cohort, endpoint)
     notes += competing(cohort, endpoint)
+    approximate = bool(getattr(exposures, "approximate", False))
+    notes += (_APPROXIMATE,) if approximate else ()
     posterior = next((v for v in modes if v.mode == POSTERIOR_MEAN), None)
     if joint is not None:
         from carkinetics.outcomes.joint.association import joint_estimates, joint_notes
@@ -219,6 +225,7 @@ def associate(
         synthetic=cohort.synthetic,
         cohort=cohort.name,
         power=power,
+        approximate=approximate,
     )
 
 

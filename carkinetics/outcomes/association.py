@@ -139,6 +139,8 @@ class Association:
     power : AssumedPower or None
         Where the first p-value is above 0.05: how often that test would have found an association
         of a size stated in advance.
+    approximate : bool
+        Whether the exposures come from an approximate fit.
     """
 
     exposure: str
@@ -157,6 +159,7 @@ class Association:
     synthetic: bool = False
     cohort: str = ""
     power: AssumedPower | None = None
+    approximate: bool = False
 
     def of_mode(self, mode: str) -> tuple[Estimate, ...]:
         """Give the estimates of one mode (see `MODES`)."""
@@ -185,6 +188,7 @@ class Association:
     def title(self) -> str:
         """One line that names the association and its cohort."""
         mark = f" [{SYNTHETIC}]" if self.synthetic else ""
+        mark += " [APPROXIMATE: Laplace, not MCMC]" if self.approximate else ""
         clock = f", {self.clock}" if self.clock else ""
         what = f"{self.exposure_label} ({self.cell_type}) and {self.outcome_label}{clock}"
         return f"Association of {what}: cohort {self.cohort}{mark}"

@@ -335,6 +335,8 @@ def _words(association: Association, left_out: int, notes: bool) -> list[str]:
         lines.append(f"{sentence[0].upper()}{sentence[1:]}.")
     if left_out:
         lines.append(f"{left_out} patient(s) without exposure or outcome left out.")
+    if association.approximate:
+        lines.append("APPROXIMATE: exposures of a fit by Laplace's approximation, not MCMC.")
     if notes:
         lines += [f"Note: {note}." for note in association.notes]
     return lines

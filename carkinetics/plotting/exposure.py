@@ -278,4 +278,6 @@ def _notes(
             reached = int((share.values > 0.5).sum())
             text += f" ({cells[-1]}: more likely than not in {reached} of {share.size} patients)"
         notes.append(text + ". Beyond the last sample it is extrapolated.")
+    if exposure.approximate:
+        notes.append("APPROXIMATE fit (Laplace), not MCMC.")
     return notes

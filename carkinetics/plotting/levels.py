@@ -465,6 +465,8 @@ def _write_caption(figure: Figure, fit: Fit, until: float, used: str, unused: bo
         "Lines: posterior medians of the latent level; bands: equal-tailed posterior intervals, "
         f"without assay error ({used} draws).",
     ]
+    if fit.approximate:
+        lines.append("APPROXIMATE fit (Laplace), not MCMC.")
     if not fit.check().passed:
         lines.append("This fit does not pass its checks: do not rely on these curves.")
     caption(figure, "\n".join(lines), fit.synthetic)

@@ -37,6 +37,7 @@ _WORDS = (
     ("k-hat", "how unstable a leave-one-out calculation is"),
     ("landmark", "a day after the infusion on which the clock restarts, for patients still at "
      "risk"),
+    ("Laplace's approximation", "a Gaussian in place of the posterior: fast, and not exact"),
     ("latent", "belonging to the model's curve, free of assay error; the opposite of observed"),
     ("LKJ", "prior of correlations (Lewandowski, Kurowicka and Joe 2009)"),
     ("LLOQ", "lower limit of quantification of a sample"),
@@ -59,8 +60,6 @@ def footer(
 ) -> tuple[tuple[str, str], ...]:
     """Collect what every report has to say of itself."""
     reliability, shrinkage = reliability_line(exposure, probability, family.cell_type)
-    draws = int(fit.data["sample_stats"]["diverging"].size)
-    energy, failed = divergences(fit.data["sample_stats"].to_dataset())
     return (
         ("Patients (N)", f"{len(fit.patients)} fitted of {fit.cohort.n_patients}"),
         ("Events", events_line(fit.cohort)),
@@ -83,11 +82,19 @@ def footer(
             "classical, with the posterior mean of log exposure (EBE, empirical Bayes estimate) "
             "and with the observed (raw) value; no joint model of kinetics and outcome",
         ),
-        ("Divergences", f"{energy} of {draws} draws; {failed} failed evaluations"),
+        ("Divergences", _divergence_line(fit)),
         ("Tests in the family", f"{family.n_tests}, adjusted after Holm"),
         ("Largest k-hat", "not computed: no leave-one-out comparison was made"),
         ("Claim", "associations only; this page does not say why things went together"),
     )
+
+
+def _divergence_line(fit: Fit) -> str:
+    if fit.approximate:
+        return "none can occur: the posterior was approximated (Laplace), not sampled"
+    draws = int(fit.data["sample_stats"]["diverging"].size)
+    energy, failed = divergences(fit.data["sample_stats"].to_dataset())
+    return f"{energy} of {draws} draws; {failed} failed evaluations"
 
 
 def events_line(cohort: Cohort) -> str:

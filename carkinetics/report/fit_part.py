@@ -27,7 +27,7 @@ def check_section(check: Check) -> Section:
     blocks: list[Block] = [
         Text(check.verdict, warning=not check.passed),
         Table(
-            "Checks of the sampler",
+            "Checks of the approximation" if check.approximate else "Checks of the sampler",
             ("Result", "Check", "Value", "Limit", "Worst parameter"),
             rows,
             "nwrrl",
@@ -107,14 +107,28 @@ def _paragraph(fit: Fit, exposure: Exposure, probability: float) -> str:
         f"{_DISTRIBUTIONS[s['residual']]} distribution on the log scale.{covariate_sentence(fit)} "
         "Samples below the limit of quantification enter as the probability of a level below the "
         "limit (M3). The "
-        f"posterior was sampled by NUTS (nutpie): {s['chains']} chains of {s['draws']} draws "
-        f"after {s['tune']} for warm-up, target acceptance {s['target_accept']:.3g}, seed "
+        f"posterior was {_computed(fit)}, seed "
         f"{s['seed']}; the equations were solved to a relative tolerance of {s['tolerance']:g}. "
         f"Cmax, Tmax, AUC0-28d and persistence are those of the latent curve in {where}, computed "
         f"on every draw and summarized by the median and the {probability:.0%} equal-tailed "
         f"interval; {limit}. Associations with outcome use classical estimators with the "
         "posterior mean of the log exposure, and with the observed value for comparison; "
         "p-values are adjusted after Holm over the whole declared family."
+    )
+
+
+def _computed(fit: Fit) -> str:
+    s = fit.settings
+    if fit.approximate:
+        return (
+            "NOT sampled but APPROXIMATED by Laplace's method: each patient's parameters, given "
+            "what all patients share, by a Gaussian at their mode, what they share by a Gaussian "
+            "at the optimum of the approximate marginal density (Tierney and Kadane 1986); "
+            f"{s['chains'] * s['draws']} independent draws of the approximation"
+        )
+    return (
+        f"sampled by NUTS (nutpie): {s['chains']} chains of {s['draws']} draws after {s['tune']} "
+        f"for warm-up, target acceptance {s['target_accept']:.3g}"
     )
 
 

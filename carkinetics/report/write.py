@@ -174,9 +174,10 @@ def _lead(fit: Fit, made: str) -> str:
     assays = " and ".join(
         {"flow": "flow cytometry", "qpcr": "qPCR"}[a] for a in fit.settings["assays"]
     )
+    approximate = "APPROXIMATE fit (Laplace), not MCMC. " if fit.approximate else ""
     return (
         f"{len(fit.patients)} patients, measured by {assays}. Model {fit.kinetic_model.name}, "
-        f"seed {fit.settings['seed']}. Written {made}."
+        f"seed {fit.settings['seed']}. {approximate}Written {made}."
     )
 
 

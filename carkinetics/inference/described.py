@@ -1,0 +1,66 @@
+"""Every setting that the numbers of a fit depend on, kept with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from carkinetics.inference.build import Plan
+from carkinetics.inference.gate import Gate
+from carkinetics.inference.versions import package_versions
+
+
+def describe(
+    plan: Plan, how: Mapping[str, Any], gate: Gate, seed: int, attempt: int, seconds: float
+) -> dict[str, Any]:
+    """Collect the settings of a fit.
+
+    Parameters
+    ----------
+    plan : Plan
+        What was fitted.
+    how : mapping
+        The method and its settings.
+    gate : Gate
+        What the priors alone say.
+    seed : int
+        Source of randomness of this attempt.
+    attempt : int
+        1, or 2 after a rerun.
+    seconds : float
+        Time it took.
+
+    Returns
+    -------
+    dict
+    """
+    return {
+        "model": plan.model.name,
+        "seed": seed,
+        # A rerun draws with the next seed; the one that was asked for is kept too.
+        "seed_given": seed - (attempt - 1),
+        "attempt": attempt,
+        **how,
+        "assays": list(plan.layout.assays),
+        "cell_types": list(plan.layout.cell_types),
+        "latent_unit": plan.layout.latent_unit,
+        "patient_effects": plan.patient_effects,
+        "residual": plan.residual,
+        "correlated": plan.correlated,
+        "common": list(plan.common),
+        "tolerance": plan.tolerance,
+        **({"covariates": plan.covariates.settings()} if plan.covariates else {}),
+        **({"inputs": dict(plan.inputs.request)} if plan.inputs.names else {}),
+        "priors": plan.prior_texts(),
+        "prior_check": {
+            "cmax": gate.cmax,
+            "tmax": gate.tmax,
+            "below": None if np.isnan(gate.below) else gate.below,
+            "passed": gate.passed,
+        },
+        **({"joint": plan.extension.settings()} if plan.extension else {}),
+        "sampling_seconds": round(seconds, 1),
+        "versions": package_versions(),
+    }
