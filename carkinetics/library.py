@@ -94,6 +94,9 @@ def _read_file(path: Path) -> str:
             raise ModelFileError(
                 f"{path}: {path.stat().st_size:,} bytes; too large for a model file"
             )
+        if path.exists() and not path.is_file():
+            # A pipe would be waited for, a device read without end.
+            raise ModelFileError(f"{path}: is no file")
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise ModelFileError(f"{path}: is not UTF-8 text (byte {error.start})") from error
