@@ -110,7 +110,8 @@ def read_inputs(
         typical.append(np.median(values) if default is None else default)
     if faults:
         raise FitError(faults)
-    used = {name: chosen[name] for name in names if name in chosen}
+    # Plain values: they are kept with the fit.
+    used = {n: c if isinstance(c := chosen[n], str) else float(c) for n in names if n in chosen}
     return PatientInputs(names, np.stack(columns, axis=1), np.array(typical), used)
 
 
