@@ -283,15 +283,19 @@ def test_e03_every_centering_has_the_same_posterior(stein):
 
     from carkinetics.inference.build import plan_fit
     from carkinetics.inference.progress import Reporter
+    from carkinetics.inference.reuse import machine
     from carkinetics.inference.sampling import (
         SamplerSettings,
         _set_centering,
         prepare,
+        ready_to_run,
         sample,
     )
 
     cohort = ck.simulate(stein, 16, seed=3, assays=["qpcr"])
-    prepared = prepare(plan_fit(stein, cohort))
+    plan = plan_fit(stein, cohort)
+    with machine(plan) as compiled:
+        prepared = prepare(ready_to_run(plan, compiled))
     found = []
     for weight in (0.0, 1.0, None):
         weights = {

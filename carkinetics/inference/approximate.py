@@ -14,7 +14,7 @@ from carkinetics.inference.prefit import Prefit
 from carkinetics.inference.sampling import Compiled, Prepared, centered
 
 METHOD = "laplace"
-METROPOLIS_STEPS = 4
+METROPOLIS_STEPS = 3
 APPROXIMATION = "carkinetics/approximation"
 
 
@@ -59,6 +59,7 @@ def approximate_plan(
         plan=ready.plan,
         pymc_model=ready.pymc_model,
         compiled=ready.compiled,
+        effects=ready.effects,
         start=_described(ready, found, start),
         centering=centered(ready.effects),
     )

@@ -253,8 +253,8 @@ def build_model(model: Model, cohort: Cohort, **options: Any) -> pm.Model:
     pm.Model
         Free variables are population locations on their transformed scale (``log_gate_day``),
         between-patient SDs (``omega_gate_day``), patient effects (``x_gate_day``), residual SDs
-        and the assay link, with covariates their coefficients (``beta_gate_day``). Prior scales,
-        centering weights and the matrices of covariates are ``pm.Data``.
+        and the assay link, with covariates their coefficients (``beta_gate_day``). Samples, their
+        days and limits, prior scales, centering weights and covariates are ``pm.Data``.
 
     Raises
     ------
@@ -332,14 +332,15 @@ def _log_level(plan: Plan, columns: list[Any]) -> Any:
     layout = plan.layout
     if plan.compiled is None:
         patient_of_row = np.repeat(np.arange(len(layout.patients)), np.diff(layout.offsets))
+        row = pm.Data("visit_patient", patient_of_row)
         return closed_form_log_levels(
-            plan.system, [c[patient_of_row] for c in columns], layout.days
+            plan.system, [c[row] for c in columns], pm.Data("visit_day", layout.days)
         )
     level, outcome = log_levels(
         plan.compiled,
         pt.stack(columns, axis=1),
-        layout.offsets,
-        layout.days,
+        pm.Data("visit_offset", layout.offsets),
+        pm.Data("visit_day", layout.days),
         tolerance=plan.tolerance,
     )
     pm.Potential("solved", pt.switch(pt.eq(pt.sum(outcome), 0), 0.0, -np.inf))

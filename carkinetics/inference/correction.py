@@ -70,9 +70,7 @@ def corrected(
     return points, accepted
 
 
-def patient_target(
-    plan: Plan, posterior_of: Callable[[np.ndarray], object]
-) -> LogTarget:
+def patient_target(plan: Plan, posterior_of: Callable[[np.ndarray], object]) -> LogTarget:
     """Make the log density of every patient from the samples themselves.
 
     Parameters
@@ -135,5 +133,5 @@ def _proposal(
 
 
 def _finite(value: np.ndarray) -> np.ndarray:
-    """A failed solve is impossible, not undefined."""
+    """Take a failed solve as impossible, not as undefined."""
     return np.where(np.isfinite(value), value, -np.inf)

@@ -6,6 +6,7 @@ import dataclasses
 import time
 import warnings
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 import numpy as np
 
@@ -21,11 +22,12 @@ from carkinetics.inference.gate import Gate, prior_gate, require
 from carkinetics.inference.patient_inputs import Request as InputRequest
 from carkinetics.inference.progress import Reporter
 from carkinetics.inference.result import Fit
+from carkinetics.inference.reuse import machine
 from carkinetics.inference.sampling import (
     Prepared,
     SamplerSettings,
-    compile_plan,
     prepare,
+    ready_to_run,
     sample,
 )
 from carkinetics.inference.tree import build_tree
@@ -41,7 +43,7 @@ def fit(
     *,
     seed: int,
     method: str = NUTS,
-    draws: int = 2000,
+    draws: int | None = None,
     tune: int = 1000,
     chains: int = 4,
     cores: int | None = None,
@@ -72,7 +74,8 @@ def fit(
         ``"nuts"`` samples the posterior. ``"laplace"`` approximates it by nested Gaussians, in
         seconds; the result says everywhere that it is approximate.
     draws, tune, chains : int
-        Kept draws and warm-up draws per chain, and chains.
+        Kept draws and warm-up draws per chain, and chains. By default 2,000 draws of NUTS, 500
+        of Laplace's approximation, whose draws are independent.
 
     Returns
     -------
@@ -128,13 +131,16 @@ def fit(
 
     Laplace's approximation (Tierney and Kadane 1986, doi 10.1080/01621459.1986.10478240) takes
     each patient's parameters, given what all patients share, as a Gaussian at their mode, and
-    what they share as a Gaussian at the optimum of the density that this leaves. Its
+    what they share as a Gaussian at the optimum of the density that this leaves. Draws of each
+    patient are then corrected by Metropolis steps on that patient's own samples. The
     ``chains * draws`` draws are independent; ``tune``, ``cores``, ``target_accept`` and ``rerun``
-    are not used. Nothing in it can show that the true posterior is skewed or has a second mode.
+    are not used. Nothing in it can show that the posterior of what patients share is skewed or
+    has a second mode.
     """
-    settings = sampler_settings(draws, tune, chains, cores, target_accept, seed, tolerance)
     if method not in (NUTS, LAPLACE):
         raise FitError(f"method={method!r}: choose {NUTS!r} or {LAPLACE!r}.")
+    draws = {NUTS: 2000, LAPLACE: 500}[method] if draws is None else draws
+    settings = sampler_settings(draws, tune, chains, cores, target_accept, seed, tolerance)
     reporter = Reporter(progress)
     plan = plan_fit(
         model,
@@ -169,9 +175,10 @@ def fit_plan(
     reporter.say(str(gate))
     if prior_check:
         require(gate)
-    with reporter.step("Compiling, and looking for starting points"):
-        prepared = prepare(plan)
-    return _sampled(cohort, prepared, settings, gate, seed, rerun, reporter)
+    with ExitStack() as kept:
+        with reporter.step("Compiling, and looking for starting points"):
+            prepared = prepare(ready_to_run(plan, kept.enter_context(machine(plan))))
+        return _sampled(cohort, prepared, settings, gate, seed, rerun, reporter)
 
 
 def approximate_fit(
@@ -187,11 +194,12 @@ def approximate_fit(
     reporter.say(str(gate))
     if prior_check:
         require(gate)
-    with reporter.step("Compiling"):
-        ready = compile_plan(plan)
-    started = time.monotonic()
-    with reporter.step("Approximating the posterior"):
-        prepared, drawn = approximate_plan(ready, settings.chains, settings.draws, seed)
+    with ExitStack() as kept:
+        with reporter.step("Compiling"):
+            ready = ready_to_run(plan, kept.enter_context(machine(plan)))
+        started = time.monotonic()
+        with reporter.step("Approximating the posterior"):
+            prepared, drawn = approximate_plan(ready, settings.chains, settings.draws, seed)
     seconds = time.monotonic() - started
     with reporter.step("Computing curves and checks"):
         how = {

@@ -135,7 +135,9 @@ def approximate(
         return _described(marginal, best, scale[shared], skewed[shared])
     except NoMode as error:
         raise FitError(
-            f"the fit by Laplace's approximation found no optimum: {error}. Fit with method='nuts'."
+            f"the fit by Laplace's approximation found no optimum: {error}. A model that changes "
+            "abruptly on an estimated day has kinks in its density, and a patient whose samples "
+            "allow two curves has two modes: both need method='nuts'."
         ) from error
 
 
@@ -243,11 +245,13 @@ class _Axes:
         """Go along an axis; where no mode is found on one side, to the other alone."""
         found: list[tuple[float, Conditional]] = []
         for sign in (1.0, -1.0):
-            start = (self.best.mode, self.best.root)
+            starts = [(self.best.mode, self.best.root)]
             if near is not None:
-                start = near.predicted(sign * away)
-            with suppress(NoMode):
-                found.append((sign, marginal.at(self.best.shared + sign * away, *start)))
+                starts.insert(0, near.predicted(sign * away))
+            for start in starts:
+                with suppress(NoMode):
+                    found.append((sign, marginal.at(self.best.shared + sign * away, *start)))
+                    break
             if found and not both:
                 break
         if not found:

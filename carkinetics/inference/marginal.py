@@ -33,7 +33,7 @@ _NOISE = 1e-3
 # Newton steps on one curvature before it is measured anew.
 _CHORDS = 4
 # The curvature is measured along its own root: again, until the root hardly changes.
-_ROUNDS, _SAME = 4, 0.03
+_ROUNDS, _SAME = 2, 0.05
 # Away from its mode a density need not be concave, and a curvature of the other sign shows the
 # scale all the same (Dauphin et al. 2014, arXiv 1406.2572). No step of the search makes an SD
 # longer than ten times what it was.

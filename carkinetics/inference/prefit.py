@@ -178,9 +178,7 @@ def recenter(
     return result
 
 
-def _climb(
-    density: Density, point: np.ndarray, free: np.ndarray, scale: np.ndarray
-) -> np.ndarray:
+def _climb(density: Density, point: np.ndarray, free: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """Maximize the density over the free coordinates, each in units of its scale."""
 
     def objective(u: np.ndarray) -> tuple[float, np.ndarray]:

@@ -14,10 +14,11 @@ import pymc as pm
 import xarray as xr
 
 from carkinetics.errors import FitError
-from carkinetics.inference.build import SHIFT, Plan, assemble
+from carkinetics.inference.build import SHIFT, Plan
 from carkinetics.inference.effects import LOWEST_FREEDOM
 from carkinetics.inference.prefit import EffectPlaces, Prefit, prefit, recenter
 from carkinetics.inference.progress import Reporter
+from carkinetics.inference.reuse import Machine
 
 # Degrees of freedom of Student-t effects in the deterministic fit, which does not estimate them.
 _FREEDOM = 4.0
@@ -67,6 +68,8 @@ class Compiled:
         The model.
     compiled : nutpie.CompiledModel
         The same, compiled.
+    first : array, shape (coordinate,)
+        Where everything stands at the center of its prior.
     slots : dict of str to slice
         Place of every free variable in the sampler's point.
     effects : dict of str to EffectPlaces
@@ -76,6 +79,7 @@ class Compiled:
     plan: Plan
     pymc_model: pm.Model
     compiled: Any
+    first: np.ndarray
     slots: dict[str, slice]
     effects: dict[str, EffectPlaces]
 
@@ -89,8 +93,7 @@ class Compiled:
 
     def start(self) -> Prefit:
         """Fit deterministically."""
-        first = _first_point(self.pymc_model, self.slots)
-        found = _best_start(self.density, first, self.effects, self.slots)
+        found = _best_start(self.density, self.first, self.effects, self.slots)
         _check_start(found, self.plan)
         return found
 
@@ -107,6 +110,8 @@ class Prepared:
         The model, its centering weights set.
     compiled : nutpie.CompiledModel
         The same, compiled.
+    effects : dict of str to EffectPlaces
+        Places of the patient effects.
     start : Prefit
         The deterministic fit.
     centering : dict of str to array, shape (patient,)
@@ -116,32 +121,37 @@ class Prepared:
     plan: Plan
     pymc_model: pm.Model
     compiled: Any
+    effects: dict[str, EffectPlaces]
     start: Prefit
     centering: dict[str, np.ndarray]
 
 
-def compile_plan(plan: Plan) -> Compiled:
-    """Compile a plan, every patient effect centered."""
-    pymc_model = assemble(plan)
-    compiled = nutpie.compile_pymc_model(
-        pymc_model, var_names=[variable.name for variable in pymc_model.free_RVs]
-    )
-    slots = coordinate_slots(pymc_model)
+def ready_to_run(plan: Plan, compiled: Machine) -> Compiled:
+    """Find the places of everything in a compiled plan, and center every patient effect."""
+    first = compiled.pymc_model.initial_point()
+    slots = coordinate_slots(compiled.pymc_model, first)
     effects = effect_places(plan, slots)
-    _set_centering(pymc_model, plan, centered(effects))
-    return Compiled(plan, pymc_model, compiled, slots, effects)
+    _set_centering(compiled.pymc_model, plan, centered(effects))
+    return Compiled(
+        plan=plan,
+        pymc_model=compiled.pymc_model,
+        compiled=compiled.compiled,
+        first=_first_point(compiled.pymc_model, first, slots),
+        slots=slots,
+        effects=effects,
+    )
 
 
-def prepare(plan: Plan) -> Prepared:
-    """Compile a plan, fit it deterministically, and center each effect by its information."""
-    ready = compile_plan(plan)
+def prepare(ready: Compiled) -> Prepared:
+    """Fit a compiled plan deterministically, and center each effect by its information."""
     start = ready.start()
     centering = centering_weights(start.information)
-    data = _set_centering(ready.pymc_model, plan, centering)
+    data = _set_centering(ready.pymc_model, ready.plan, centering)
     return Prepared(
-        plan=plan,
+        plan=ready.plan,
         pymc_model=ready.pymc_model,
         compiled=ready.compiled.with_data(**data),
+        effects=ready.effects,
         start=start,
         centering=centering,
     )
@@ -199,9 +209,8 @@ def sample(
         )
 
 
-def coordinate_slots(pymc_model: pm.Model) -> dict[str, slice]:
+def coordinate_slots(pymc_model: pm.Model, point: Mapping[str, np.ndarray]) -> dict[str, slice]:
     """Return the place of every free variable in the sampler's point, by its name."""
-    point = pymc_model.initial_point()
     slots, first = {}, 0
     for variable in pymc_model.free_RVs:
         size = np.size(point[pymc_model.rvs_to_values[variable].name])
@@ -246,8 +255,9 @@ def _slopes(plan: Plan, parameter: str, slots: Mapping[str, slice]) -> dict[str,
     return {"slopes": np.arange(own.start, own.stop), "matrix": design.matrix}
 
 
-def _first_point(pymc_model: pm.Model, slots: Mapping[str, slice]) -> np.ndarray:
-    values = pymc_model.initial_point()
+def _first_point(
+    pymc_model: pm.Model, values: Mapping[str, np.ndarray], slots: Mapping[str, slice]
+) -> np.ndarray:
     names = [pymc_model.rvs_to_values[variable].name for variable in pymc_model.free_RVs]
     point = np.concatenate([np.ravel(values[name]).astype(float) for name in names])
     if "nu_patients" in slots:
@@ -301,8 +311,7 @@ def _set_centering(
 
 def _scattered(prepared: Prepared) -> Callable[[Any], np.ndarray]:
     """Make the function that gives each chain its start."""
-    slots = coordinate_slots(prepared.pymc_model)
-    effects = effect_places(prepared.plan, slots)
+    effects = prepared.effects
 
     def start(seed: Any) -> np.ndarray:
         rng = np.random.default_rng(seed)

@@ -46,27 +46,28 @@ class Scales:
 def add_flow(samples: Samples, log_total: Any, sigma: Prior, scales: Scales, nu: Any) -> None:
     """Add the likelihood of the flow totals to the current model."""
     residual = sigma.variable("sigma_flow", scale=scales.residual)
-    terms = censored_log_likelihood(
-        samples.log_level, samples.below, log_total[samples.row], residual, nu
-    )
-    _record("flow", samples, terms)
+    level, below = _levels("flow", samples)
+    mean = log_total[_data("flow_row", samples.row)]
+    _record("flow", samples, censored_log_likelihood(level, below, mean, residual, nu))
 
 
 def add_split(samples: Samples, logit_share: Any, scales: Scales) -> None:
     """Add the likelihood of the CD8 shares: logit share ~ Student-t with 4 degrees of freedom."""
     sigma = SHARE_SIGMA.variable("sigma_share", scale=scales.residual)
     residual = pm.StudentT.dist(
-        nu=SHARE_DEGREES_OF_FREEDOM, mu=logit_share[samples.row], sigma=sigma
+        nu=SHARE_DEGREES_OF_FREEDOM,
+        mu=logit_share[_data("share_row", samples.row)],
+        sigma=sigma,
     )
-    _record("share", samples, pm.logp(residual, samples.log_level))
+    _record("share", samples, pm.logp(residual, _data("share_logit", samples.log_level)))
 
 
 def add_split_events(samples: Samples, logit_share: Any) -> None:
     """Add the likelihood of counted CD8 events: beta-binomial."""
     overdispersion = OVERDISPERSION.variable("overdispersion_share")
-    share = pm.math.sigmoid(logit_share[samples.row])
-    events = samples.events
-    cd8 = samples.table["events_cd8"].to_numpy(float).round().astype(int)
+    share = pm.math.sigmoid(logit_share[_data("share_events_row", samples.row)])
+    events = _data("share_events_all", np.asarray(samples.events, dtype=float))
+    cd8 = _data("share_events_cd8", samples.table["events_cd8"].to_numpy(float).round())
     terms = split_log_likelihood(cd8, events, share, overdispersion)
     _record("share_events", samples, terms)
 
@@ -78,7 +79,7 @@ def add_qpcr(
     samples = layout.qpcr
     wbc, measured = _leukocytes(samples)
     linked = layout.latent_unit == "cells/uL"
-    mean = log_total[samples.row]
+    mean = log_total[_data("qpcr_row", samples.row)]
     if linked:
         mean = _linked(samples, mean, wbc, scales, centering)
     residual = _qpcr_sigma(sigma, measured, linked, scales)
@@ -87,9 +88,9 @@ def add_qpcr(
         # Counting error of few copies in a well: variance 1 / copies, none where the amount of
         # DNA is not known (a zero weight, as an infinite amount would spoil the gradient).
         weight = np.divide(1.0, dna, out=np.zeros_like(dna), where=dna > 0)
-        residual = pt.sqrt(residual**2 + weight * pt.exp(-mean))
-    terms = censored_log_likelihood(samples.log_level, samples.below, mean, residual, nu)
-    _record("qpcr", samples, terms)
+        residual = pt.sqrt(residual**2 + _data("qpcr_per_dna", weight) * pt.exp(-mean))
+    level, below = _levels("qpcr", samples)
+    _record("qpcr", samples, censored_log_likelihood(level, below, mean, residual, nu))
 
 
 def term_priors(layout: Layout, observed: Mapping[str, Observed], residual: str) -> dict[str, str]:
@@ -145,9 +146,10 @@ def _linked(
     spread = PATIENT_SHIFT.variable("omega_qpcr_shift", scale=scales.link)
     x = pm.Normal("x_qpcr_shift", 0.0, spread**centering, dims="patient")
     shift = pm.Deterministic("qpcr_shift", spread ** (1.0 - centering) * x, dims="patient")
-    return link_log_copies(
-        log_cells, np.log(wbc), copies_per_cell, slope, wbc_slope, shift[samples.patient]
-    )
+    patient = _data("qpcr_patient_row", samples.patient)
+    # Without any leukocytes the term is zero, and a constant keeps it out of the graph.
+    log_wbc = _data("qpcr_log_wbc", np.log(wbc)) if varies else np.log(wbc)
+    return link_log_copies(log_cells, log_wbc, copies_per_cell, slope, wbc_slope, shift[patient])
 
 
 def _qpcr_sigma(sigma: Prior, measured: np.ndarray, linked: bool, scales: Scales) -> Any:
@@ -156,7 +158,21 @@ def _qpcr_sigma(sigma: Prior, measured: np.ndarray, linked: bool, scales: Scales
     without = SIGMA_WITHOUT_WBC.variable("sigma_qpcr_without_wbc", scale=scales.residual)
     if not measured.any():
         return without
-    return pt.switch(measured, sigma.variable("sigma_qpcr", scale=scales.residual), without)
+    with_wbc = sigma.variable("sigma_qpcr", scale=scales.residual)
+    return pt.switch(_data("qpcr_wbc_known", measured.astype(np.int64)), with_wbc, without)
+
+
+def _levels(name: str, samples: Samples) -> tuple[Any, Any]:
+    """Give levels and flags as data; flags that are all the same leave out half the terms."""
+    level = _data(f"{name}_log_level", samples.log_level)
+    if samples.below.all() or not samples.below.any():
+        return level, samples.below
+    return level, _data(f"{name}_below_lloq", samples.below.astype(np.int64))
+
+
+def _data(name: str, values: np.ndarray) -> Any:
+    """Put samples into the model as data, so that other samples need no compiling."""
+    return pm.Data(name, values)
 
 
 def _record(name: str, samples: Samples, terms: Any) -> None:

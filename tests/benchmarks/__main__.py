@@ -17,7 +17,7 @@ from tests.benchmarks.result import Result
 
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "results.json"
-NAMES = ["import_time", "exposures", "read_levels", "solver_gradient"]
+NAMES = ["import_time", "exposures", "fits", "read_levels", "solver_gradient"]
 HEADINGS = ("name", "ours", "peer", "ratio", "target", "met", "peer is")
 
 
