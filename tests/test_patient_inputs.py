@@ -9,7 +9,7 @@ import pytest
 
 import carkinetics as ck
 from carkinetics.errors import FitError
-from carkinetics.inference.build import plan_fit
+from carkinetics.inference.build import build_model, plan_fit
 from carkinetics.inference.curves import levels_at
 from carkinetics.inference.gate import prior_gate
 from carkinetics.inference.patient_inputs import read_inputs
@@ -150,3 +150,14 @@ def test_an_event_day_of_each_patient_is_fitted_in_closed_forms_only():
     drawn = ck.simulate(model, 2, seed=1, visits=(3, 7), assays=["flow"], inputs={"stop": [5, 9]})
     with pytest.raises(FitError, match="stop sets the day of an event"):
         plan_fit(model, drawn)
+
+
+def test_inputs_are_data_of_the_pymc_model(comedication, cohort):
+    """So that a model that is compiled can be used again for other patients."""
+    built = build_model(comedication, cohort)
+    assert built["inputs"].get_value().tolist() == [[5.7, 10_000], [10_000, 10_000], [3.0, 4.0]]
+    point = built.initial_point()
+    before = built.compile_logp(mode="FAST_COMPILE")(point)
+    built.set_data("inputs", np.array([[10_000.0, 10_000.0]] * 3))
+    assert np.isfinite(before)
+    assert built.compile_logp(mode="FAST_COMPILE")(point) != before

@@ -318,7 +318,10 @@ def _natural_columns(plan: Plan, locations: dict[str, Any], coordinates: Any) ->
     for p in plan.parameters:
         value = coordinates[:, at[p.name]] if p.name in at else locations[p.name] * ones
         columns.append(_to_natural(p.prior.transform, value))
-    return [*columns, *(pt.as_tensor_variable(column) for column in plan.inputs.values.T)]
+    if not plan.inputs.names:
+        return columns
+    known = pm.Data("inputs", plan.inputs.values)
+    return [*columns, *(known[:, k] for k in range(len(plan.inputs.names)))]
 
 
 def _to_natural(transform: str, value: Any) -> Any:
