@@ -34,7 +34,7 @@ def approximation_rows(found: xr.Dataset, limits: Limits) -> list[tuple[object, 
     flattest = float(found["curvature"].min())
     slope = float(np.abs(found["gradient"]).max())
     accepted = found["accepted"]
-    worst = int(accepted.argmin())
+    worst = int(np.argmin(accepted.values))
     return [
         (
             "smallest curvature at the optimum, 1 expected", flattest,
