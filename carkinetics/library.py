@@ -94,6 +94,9 @@ def _read_file(path: Path) -> str:
             raise ModelFileError(
                 f"{path}: {path.stat().st_size:,} bytes; too large for a model file"
             )
+        if path.exists() and not path.is_file():
+            # A pipe would be waited for, a device read without end.
+            raise ModelFileError(f"{path}: is no file")
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise ModelFileError(f"{path}: is not UTF-8 text (byte {error.start})") from error
@@ -107,12 +110,15 @@ def model_list() -> str:
     Returns
     -------
     str
-        One line per model. A model that no assay sees can be drawn, not fitted.
+        One line per model: assays it is fitted to and, after them, what is known of each patient. A
+        model that no assay sees can be drawn, not fitted.
     """
     rows = []
     for name in list_models():
         model = load_model(name)
-        rows.append((name, " or ".join(model.observed) or "no assay", kind_of(model), model.title))
+        data = " or ".join(model.observed) or "no assay"
+        known = f"; {', '.join(model.inputs)}" if model.observed and model.inputs else ""
+        rows.append((name, data + known, kind_of(model), model.title))
     widths = [max(map(len, column)) for column in list(zip(*rows, strict=True))[:3]]
     return "\n".join(
         "  ".join([*(part.ljust(w) for part, w in zip(row, widths, strict=False)), row[3]])

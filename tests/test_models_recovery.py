@@ -6,6 +6,10 @@ import numpy as np
 import pytest
 
 import carkinetics as ck
+from carkinetics.inference.build import plan_fit
+from carkinetics.inference.gate import prior_gate
+from carkinetics.simulation import true_parameters
+from carkinetics.solve.curves import latent_levels
 
 # Numbers of this project, for models whose own are not known; never those of the authors.
 CHOSEN = {
@@ -25,6 +29,8 @@ ASSAY = {"kimmel_2021": "flow", "mueller_schoell_2021": "flow", "antigen_escape"
 ASSAY |= {"cd4_cd8_antigen": "flow"}
 # No memory phase, so nothing is seen of them later.
 EARLY = {"kimmel_2021", "mueller_schoell_2021"}
+# Its published patients: a quarter hardly expand, nearly all are below the limit by day 90.
+UNLIKE = {"mueller_schoell_2021"}
 NAMES = [
     *("stein_2019_comedication", "ogasawara_2021", "liu_2021", "wu_2025", "kimmel_2021"),
     *("mueller_schoell_2021", "cd4_cd8_antigen", "antigen_escape"),
@@ -47,9 +53,12 @@ def test_known_numbers_are_recovered(name):
     assay = ASSAY.get(name, "qpcr")
     visits = [day for day in VISITS if day <= 60 or name not in EARLY]
     limits = {"qpcr": 10.0, "flow": 0.05}
-    cohort = ck.simulate(model, 20, seed=12, assays=[assay], visits=visits, lloq=limits)
+    cohort = ck.simulate(
+        model, 20, seed=12, assays=[assay], visits=visits, lloq=limits, inputs=inputs_of(model)
+    )
+    checked = name not in UNLIKE
     fit = ck.fit(
-        model, cohort, seed=3, draws=1000, tune=1000, chains=2, progress="none", prior_check=False
+        model, cohort, seed=3, draws=1000, tune=1000, chains=2, progress="none", prior_check=checked
     )
     unit = "cells/uL" if assay == "flow" else "copies/ug"
     truth = fit.plan.model.typical(unit)
@@ -60,6 +69,33 @@ def test_known_numbers_are_recovered(name):
     assert z
     assert max(map(abs, z.values())) < 4.5, z
     assert np.mean(np.square(list(z.values()))) < 4, z
+
+
+@pytest.mark.parametrize("name", ["kimmel_2021", "mueller_schoell_2021"])
+def test_priors_pass_where_published_patients_do(name):
+    """What the pages of these two models say of the check of priors before a fit."""
+    cohort = ck.simulate(ck.load_model(name), 3, seed=1, visits=(3, 7, 14, 28), assays=["flow"])
+    gate = prior_gate(plan_fit(ck.load_model(name), cohort), seed=1)
+    assert gate.passed == (name not in UNLIKE), str(gate)
+    if name in UNLIKE:
+        drawn = true_parameters(ck.load_model(name), 400, seed=1).to_numpy()
+        days = np.append(np.arange(0, 36, 0.5), 90.0)
+        found = latent_levels(ck.load_model(name).system(), drawn, days).log_level[:, 0]
+        early = days[found[:, :-1].argmax(axis=1)] < 4
+        assert 0.2 < early.mean() < 0.35
+        assert (found[:, -1] < np.log(0.5)).mean() > 0.95
+
+
+def inputs_of(model):
+    """Days of drugs and tumor volumes that differ between 20 patients."""
+    rng = np.random.default_rng(8)
+    found = {}
+    for name in model.inputs:
+        if name == "tumor_volume":
+            found[name] = np.exp(rng.normal(np.log(85.7), 0.5, 20))
+        else:
+            found[name] = np.where(rng.random(20) < 0.4, rng.uniform(3, 12, 20), 10_000.0)
+    return found
 
 
 def without_classes(text):

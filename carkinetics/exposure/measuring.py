@@ -117,7 +117,7 @@ class Task:
         rng = np.random.default_rng([seed, 17])
         heavy = plan.patient_effects == "student_t"
         drawn = draw_prior(plan.model, plan.layout.latent_unit, _PRIOR_DRAWS, rng, heavy)
-        prior = curves_of(plan, drawn, self.horizon)
+        prior = curves_of(plan, plan.inputs.of_drawn(drawn), self.horizon)
         spread = _variance(_log_half_life(replace(prior, horizon=self.horizon)))
         left = [_variance(part.log_half_life) for part in patients]
         names = list(map(str, self.fit.patients))

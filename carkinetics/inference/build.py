@@ -23,6 +23,8 @@ from carkinetics.inference.effects import (
 )
 from carkinetics.inference.extension import Extension, extended_levels
 from carkinetics.inference.layout import Layout, lay_out
+from carkinetics.inference.patient_inputs import PatientInputs, read_inputs
+from carkinetics.inference.patient_inputs import Request as InputRequest
 from carkinetics.inference.prior_scale import read_prior_scale, scaled_shape
 from carkinetics.inference.terms import (
     PATIENT_SHIFT,
@@ -104,6 +106,9 @@ class Plan:
     prior_scale : mapping of str to float
         Factor on the spread of the priors of a group, where it is not 1; the priors of
         `parameters` have it already.
+    inputs : PatientInputs
+        Inputs of the model that differ between patients; after the parameters in the columns of
+        the solver.
     """
 
     source: Model
@@ -120,6 +125,7 @@ class Plan:
     extension: Extension | None = None
     covariates: CovariateModel | None = None
     prior_scale: Mapping[str, float] = field(default_factory=dict)
+    inputs: PatientInputs = field(default_factory=PatientInputs)
 
     @property
     def varying(self) -> tuple[Quantified, ...]:
@@ -183,6 +189,7 @@ def plan_fit(
     tolerance: float = DEFAULT_TOLERANCE,
     covariates: Request | None = None,
     prior_scale: Mapping[str, float] | None = None,
+    inputs: InputRequest | None = None,
 ) -> Plan:
     """Decide the shape of a fit; raises `FitError` where data and model do not go together."""
     for name, value in (("patient_effects", patient_effects), ("residual", residual)):
@@ -193,13 +200,20 @@ def plan_fit(
     scale = read_prior_scale(prior_scale)
     layout = lay_out(cohort, model, assays)
     expanded = model.with_cell_types(layout.cell_types)
-    system = expanded.system()
+    known = read_inputs(inputs, expanded, layout.patients, cohort.patients)
+    system = expanded.system(open_inputs=bool(known.names))
     for assay in layout.assays:
         _sigma(expanded, assay)
     _check_common(expanded, common)
     if system.absent:
         listed = ", ".join(system.absent)
         raise FitError(f"no value for {listed}; give them with model.with_values(...)")
+    if system.event_inputs and not system.closed_form:
+        raise FitError(
+            f"model {model.name}: {', '.join(system.event_inputs)} sets the day of an event for "
+            "each patient; a model with differential equations is fitted with one day for all. "
+            "Give it in with_values(...), and leave the column out."
+        )
     parameters = tuple(
         _quantified(expanded, name, layout.latent_unit, common, scale) for name in system.parameters
     )
@@ -224,6 +238,7 @@ def plan_fit(
             covariates, expanded, parameters, layout.patients, cohort.patients
         ),
         prior_scale=scale,
+        inputs=known,
     )
     if scale:
         plan.prior_texts()  # a prior that cannot be as wide is told now
@@ -240,8 +255,8 @@ def build_model(model: Model, cohort: Cohort, **options: Any) -> pm.Model:
     cohort : Cohort
         From `read_cohort`.
     **options
-        ``assays``, ``covariates``, ``patient_effects``, ``residual``, ``correlated``,
-        ``common``, ``tolerance``, ``prior_scale``; see `fit`.
+        ``assays``, ``covariates``, ``inputs``, ``patient_effects``, ``residual``,
+        ``correlated``, ``common``, ``tolerance``, ``prior_scale``; see `fit`.
 
     Returns
     -------
@@ -314,7 +329,10 @@ def _natural_columns(plan: Plan, locations: dict[str, Any], coordinates: Any) ->
     for p in plan.parameters:
         value = coordinates[:, at[p.name]] if p.name in at else locations[p.name] * ones
         columns.append(_to_natural(p.prior.transform, value))
-    return columns
+    if not plan.inputs.names:
+        return columns
+    known = pm.Data("inputs", plan.inputs.values)
+    return [*columns, *(known[:, k] for k in range(len(plan.inputs.names)))]
 
 
 def _to_natural(transform: str, value: Any) -> Any:

@@ -116,7 +116,8 @@ def with_kinks(system: System, parameters: np.ndarray, days: np.ndarray) -> np.n
         return days
     import sympy
 
-    peaks = sympy.lambdify(system.parameter_symbols, exact["tmax"], "numpy")(*parameters.T)
+    symbols = (*system.parameter_symbols, *system.input_symbols)
+    peaks = sympy.lambdify(symbols, exact["tmax"], "numpy")(*parameters.T)
     peaks = np.clip(np.broadcast_to(peaks, len(parameters)), days[0], days[-1])
     common = np.broadcast_to(days, (len(parameters), len(days)))
     return np.sort(np.concatenate([common, peaks[:, None], peaks[:, None]], axis=1), axis=1)

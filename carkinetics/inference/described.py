@@ -53,6 +53,7 @@ def describe(
         "tolerance": plan.tolerance,
         **({"covariates": plan.covariates.settings()} if plan.covariates else {}),
         **({"prior_scale": dict(plan.prior_scale)} if plan.prior_scale else {}),
+        **({"inputs": dict(plan.inputs.request)} if plan.inputs.names else {}),
         "priors": plan.prior_texts(),
         "prior_check": {
             "cmax": gate.cmax,

@@ -56,7 +56,7 @@ def patient_parameters(plan: Plan, posterior: xr.Dataset, centering: np.ndarray)
     Returns
     -------
     array, shape (chain, draw, patient, parameter)
-        Parameters in the order of the system.
+        Parameters in the order of the system, then the patients' inputs.
     """
     shape = (*posterior["x"].shape[:3], len(plan.parameters))
     result = np.empty(shape)
@@ -68,23 +68,23 @@ def patient_parameters(plan: Plan, posterior: xr.Dataset, centering: np.ndarray)
         else:
             value = posterior[p.variable].values[:, :, None]
         result[..., q] = p.prior.to_natural(value)
-    return result
+    return plan.inputs.of_patients(result)
 
 
 def population_parameters(plan: Plan, posterior: xr.Dataset) -> np.ndarray:
     """Give the parameters of the typical patient, natural scale, shape (chain, draw, parameter).
 
     With covariates the typical patient stands where each of them is zero: numbers at their mean,
-    text at its reference value, yes/no columns at no.
+    text at its reference value, yes/no columns at no. Inputs stand last, at the model's defaults.
     """
     columns = [p.prior.to_natural(posterior[p.variable].values) for p in plan.parameters]
-    return np.stack(columns, axis=-1)
+    return plan.inputs.of_typical(np.stack(columns, axis=-1))
 
 
 def new_patients(plan: Plan, posterior: xr.Dataset, rng: np.random.Generator) -> np.ndarray:
     """Draw one new patient per posterior draw, natural scale, shape (chain, draw, parameter).
 
-    Their covariates are those of the typical patient.
+    Their covariates and inputs are those of the typical patient.
     """
     shape = tuple(posterior.sizes[name] for name in SAMPLE)
     names = [p.name for p in plan.varying]
@@ -103,7 +103,7 @@ def new_patients(plan: Plan, posterior: xr.Dataset, rng: np.random.Generator) ->
             effect = z[..., names.index(p.name)]
             value = value + posterior[f"omega_{p.name}"].values * effect
         columns.append(p.prior.to_natural(value))
-    return np.stack(columns, axis=-1)
+    return plan.inputs.of_typical(np.stack(columns, axis=-1))
 
 
 def cholesky_of(plan: Plan, posterior: xr.Dataset) -> np.ndarray | None:

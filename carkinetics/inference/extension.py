@@ -131,7 +131,7 @@ def extended_levels(
     layout : Layout
         Samples of the fit.
     columns : list of tensors, shape (patient,)
-        Natural-scale parameters.
+        Natural-scale parameters, then open inputs.
     request : CurveRequest
         What the extension needs.
     tolerance : float
@@ -220,7 +220,8 @@ def _closed_form(
 
 
 def _values(system: System, columns: list[Any]) -> dict[Any, Any]:
-    return dict(zip(system.parameter_symbols, columns, strict=True))
+    symbols = (*system.parameter_symbols, *system.input_symbols)
+    return dict(zip(symbols, columns, strict=True))
 
 
 def _exact(system: System, name: str, cell_type: str) -> Any:

@@ -19,6 +19,7 @@ from carkinetics.inference.build import Plan, plan_fit
 from carkinetics.inference.covariates import Request
 from carkinetics.inference.described import describe
 from carkinetics.inference.gate import Gate, prior_gate, require
+from carkinetics.inference.patient_inputs import Request as InputRequest
 from carkinetics.inference.progress import Reporter
 from carkinetics.inference.result import Fit
 from carkinetics.inference.reuse import machine
@@ -49,6 +50,7 @@ def fit(
     target_accept: float = 0.9,
     assays: Sequence[str] | None = None,
     covariates: Request | None = None,
+    inputs: InputRequest | None = None,
     patient_effects: str = "normal",
     residual: str = "normal",
     correlated: bool = True,
@@ -95,6 +97,10 @@ def fit(
         at their mean and divided by their SD over the fitted patients; text is compared with its
         most frequent value; yes/no columns stay 0 and 1. ``"published"``: the terms of the model
         file, with their published values as centers of the priors.
+    inputs : mapping of str to str or float, optional
+        For an input of the model (``model.inputs``), such as the day of the first tocilizumab: the
+        column of the table of patients to read, or one number for all. A column with the name of
+        an input is read without asking. An empty cell is the model's default.
     patient_effects : {"normal", "student_t"}
         How patients differ in the height of their curve; Student-t where some hardly expand.
     residual : {"normal", "student_t"}
@@ -151,6 +157,7 @@ def fit(
         tolerance=tolerance,
         covariates=covariates,
         prior_scale=prior_scale,
+        inputs=inputs,
     )
     for text in plan.covariates.advice(len(plan.layout.patients)) if plan.covariates else ():
         warnings.warn(f"covariates: {text}", CarkineticsWarning, stacklevel=2)

@@ -71,7 +71,7 @@ def prior_gate(plan: Plan, seed: int) -> Gate:
     unit = plan.layout.latent_unit
     rng = np.random.default_rng([seed, 7])
     student_t = plan.patient_effects == "student_t"
-    drawn = draw_prior(plan.model, unit, DRAWS, rng, student_t)
+    drawn = plan.inputs.of_drawn(draw_prior(plan.model, unit, DRAWS, rng, student_t))
     limit = median_limit(plan)
     curve = curves_of(plan, drawn, BELOW_DAY, limit)
     level, day = (values[..., -1] for values in peak(curve))

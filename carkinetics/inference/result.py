@@ -69,6 +69,7 @@ class Fit:
             self.cohort,
             covariates=request_of(self.settings.get("covariates")),
             prior_scale=self.settings.get("prior_scale"),
+            inputs=self.settings.get("inputs"),
             **{name: self.settings[name] for name in chosen},
         )
 
@@ -184,7 +185,8 @@ class Fit:
         """Compute the curve of the typical patient, or of a new one per draw.
 
         With covariates both stand at ``settings["covariates"]["typical_patient"]``: numbers at
-        their mean, text at its reference value, yes/no columns at no.
+        their mean, text at its reference value, yes/no columns at no. Inputs of the model are at
+        its defaults, else at the median of the patients.
 
         Parameters
         ----------

@@ -217,6 +217,15 @@ class Model:
         ------
         ModelFileError
             Where no parameter has a published value, or `widen` is not above 0 and at most 100.
+
+        Examples
+        --------
+        >>> from carkinetics.library import load_model
+        >>> model = load_model("stein_2019")
+        >>> model.parameters["alpha"].prior_for("copies/ug").text
+        'lognormal(median=0.16, gsd=1.64872)'
+        >>> model.with_published_priors().parameters["alpha"].prior_for("copies/ug").text
+        'lognormal(median=0.16, gsd=1.57617)'
         """
         from carkinetics.model.published_priors import STANDINGS, text_with_published_priors
 

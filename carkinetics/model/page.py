@@ -135,6 +135,16 @@ def _numbers(model: Model) -> Iterator[str]:
         ("number", "what it is", "value", "unit", "omega", "standing", "source"),
         rows + [_constant(name, table) for name, table in model._file.constants.items()],
     )
+    priors = [
+        (f"`{p.name}`", _priors(p), "; ".join(f"`{o.text}`" for o in p.omegas.values()))
+        for p in model.parameters.values()
+        if p.values and p.priors
+    ]
+    if priors and model.observed:
+        yield "A fit does not hold these to their values; it begins from priors:"
+        yield _table(
+            ("number", "prior of the typical value", "prior of its SD between patients"), priors
+        )
     if model.inputs:
         yield "Known of each patient:"
         yield _table(

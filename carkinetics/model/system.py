@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import sympy
+from sympy.core.relational import Relational
 
 from carkinetics.equations.nodes import TIME, EquationFault, Expression, point_at
 from carkinetics.equations.symbolic import number, to_sympy
@@ -80,6 +81,15 @@ class System:
     input_symbols: tuple[sympy.Symbol, ...] = ()
     absent: tuple[str, ...] = ()
     stiff: bool = False
+
+    @property
+    def event_inputs(self) -> tuple[str, ...]:
+        """Open inputs on which the day depends when an equation changes."""
+        expressions = (*self.rhs, *self.levels)
+        conditions = [c for e in expressions for c in e.atoms(Relational)]
+        timed = [c.free_symbols for c in conditions if self.time in c.free_symbols]
+        pairs = zip(self.inputs, self.input_symbols, strict=True)
+        return tuple(name for name, symbol in pairs if any(symbol in found for found in timed))
 
 
 def expanded_name(name: str, cell_type: str | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -70,7 +70,9 @@ def simulate(
         those that the model file calls absent, without which nothing is simulated.
     inputs : mapping of str to float or sequence of float, shape (patient,), optional
         What is known of each patient (``model.inputs``), such as the day of the first
-        tocilizumab; one number stands for all patients. Defaults of the model otherwise.
+        tocilizumab; one number stands for all patients. Otherwise the column of `patients` with
+        the name of the input, where there is one, else the model's default. One number per
+        patient becomes a column of the cohort's table of patients, where `fit` finds it.
     dropout : float or str, optional
         When patients relapse and have no more samples: a hazard [1/day], or a rule about an
         output of the model such as ``"tumor > 113.8"``, true from the day on which the output
@@ -122,8 +124,12 @@ def simulate(
     )
     days = np.sort(np.asarray(visits, dtype=float))
     system = model.system(open_inputs=True)
+    given: dict[str, Any] = (
+        {} if patients is None else {n: patients[n] for n in model.inputs if n in patients}
+    )
+    given |= inputs or {}
     numbers = np.hstack(
-        [parameters.to_numpy(), patient_inputs(model, n_patients, inputs or {}, system.inputs)]
+        [parameters.to_numpy(), patient_inputs(model, n_patients, given, system.inputs)]
     )
     found = latent_levels(system, numbers, days, tolerance=1e-8)
     if found.failed.any():
@@ -144,8 +150,11 @@ def simulate(
         tables += [levels.flow(rng)] if "flow" in assays else []
         tables += [levels.qpcr(rng, linked="flow" in assays)] if "qpcr" in assays else []
     table = pd.concat(tables, ignore_index=True).assign(synthetic=True)
+    own = {name: list(value) for name, value in given.items() if np.ndim(value)}
+    if own and patients is None:
+        patients = pd.DataFrame({"patient": parameters.index})
     if patients is not None:
-        patients = patients.assign(patient=list(parameters.index), synthetic=True)
+        patients = patients.assign(patient=list(parameters.index), synthetic=True, **own)
     if dropout is not None:
         ids = parameters.index
         patients = pd.DataFrame({"patient": ids}) if patients is None else patients

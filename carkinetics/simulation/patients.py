@@ -100,8 +100,12 @@ def patient_inputs(
         raise ModelFileError(Fault(f"inputs of {model.name}", what, f"There are: {listed}."))
     columns = []
     for name in names:
-        value = given.get(name, model.inputs[name].default)
+        default = model.inputs[name].default
+        value = given.get(name, default)
         column = np.asarray(np.nan if value is None else value, dtype=float)
+        if default is not None and column.ndim:
+            # An empty cell of a table: the drug was never given, the dose is the usual one.
+            column = np.where(np.isnan(column), default, column)
         if column.shape not in ((), (n_patients,)) or not np.isfinite(column).all():
             what = f"needs one number, or one for each of {n_patients} patients"
             raise ModelFileError(Fault(f"inputs.{name}", what))

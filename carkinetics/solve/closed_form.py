@@ -6,7 +6,6 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import pytensor.tensor as pt
 import sympy
 
@@ -29,7 +28,7 @@ _RELATIONS = {
 }
 
 
-def closed_form_log_levels(system: System, columns: Sequence[Any], days: np.ndarray) -> Any:
+def closed_form_log_levels(system: System, columns: Sequence[Any], days: Any) -> Any:
     """Write the log levels of a closed-form system as a PyTensor expression.
 
     Parameters
@@ -37,8 +36,8 @@ def closed_form_log_levels(system: System, columns: Sequence[Any], days: np.ndar
     system : System
         A system with ``closed_form`` true.
     columns : sequence of tensors, shape (row,)
-        Natural-scale parameters, in the order of ``system.parameters``.
-    days : array, shape (row,)
+        Natural-scale parameters, in the order of ``system.parameters``, then of ``system.inputs``.
+    days : array or tensor, shape (row,)
         Days from the infusion [day].
 
     Returns
@@ -46,8 +45,9 @@ def closed_form_log_levels(system: System, columns: Sequence[Any], days: np.ndar
     tensor, shape (row, cell_type)
         ln level.
     """
-    values = dict(zip(system.parameter_symbols, columns, strict=True))
-    values[system.time] = pt.as_tensor_variable(np.asarray(days, dtype=float))
+    symbols = (*system.parameter_symbols, *system.input_symbols)
+    values = dict(zip(symbols, columns, strict=True))
+    values[system.time] = pt.as_tensor_variable(days).astype("float64")
     return pt.stack([to_tensor(log_of(level), values) for level in system.levels], axis=1)
 
 

@@ -64,10 +64,10 @@ def generate(system: System, *, curves: bool = False, stiff: bool | None = None)
     if system.absent:
         listed = ", ".join(system.absent)
         raise SolverError(f"no value for {listed}; give them with model.with_values(...)")
-    if system.inputs or not system.levels:
+    if system.event_inputs or not system.levels:
         raise SolverError(
-            "the compiled solver takes no open inputs and no model without an assay; solve_states "
-            "of carkinetics.solve.trajectory does"
+            "the compiled solver takes no days of events that differ between patients and no model "
+            "without an assay; solve_states of carkinetics.solve.trajectory does"
         )
     stiff = system.stiff if stiff is None else stiff
     head, rest = template.split(_BEGIN)

@@ -42,7 +42,7 @@ class CompiledSystem:
     Attributes
     ----------
     parameters : tuple of str
-        Expanded parameter names, in the order of the solver's columns.
+        Expanded parameter names, then open inputs, in the order of the solver's columns.
     cell_types : tuple of str
         Columns of the levels.
     source_hash : str
@@ -184,7 +184,7 @@ def compile_curves(system: System) -> CompiledSystem:
 
 def _compiled(system: System, source: str, function: str) -> CompiledSystem:
     return CompiledSystem(
-        parameters=tuple(system.parameters),
+        parameters=(*system.parameters, *system.inputs),
         cell_types=tuple(system.cell_types),
         source_hash=source_hash(source),
         solve=getattr(_load(source), function),

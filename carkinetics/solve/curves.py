@@ -74,7 +74,11 @@ def latent_levels(
     days = np.broadcast_to(np.asarray(days, float), (len(parameters), np.shape(days)[-1]))
     if system.closed_form:
         solve = _closed_form(system)
-    elif system.inputs or (len(parameters) < _FEW and (system.stiff or system.doses)):
+    elif (
+        system.event_inputs
+        or not system.levels
+        or (len(parameters) < _FEW and (system.stiff or system.doses))
+    ):
         solve = _one_by_one(system, tolerance)
     else:
         solve = _integrated(system, tolerance)

@@ -26,6 +26,7 @@ from carkinetics.outcomes.joint.result import JointFit
 
 _KINETICS = (
     "assays", "covariates", "patient_effects", "residual", "correlated", "common", "tolerance",
+    "inputs",
 )  # fmt: skip
 
 
@@ -111,8 +112,8 @@ def fit_joint(
         See `fit`.
     **kinetics
         ``assays``, ``covariates`` (of kinetic parameters; those of outcomes are `adjust`),
-        ``patient_effects``, ``residual``, ``correlated``, ``common``, ``tolerance``; see
-        `carkinetics.fit`. As in the fit given by `fit`, where there is one.
+        ``patient_effects``, ``residual``, ``correlated``, ``common``, ``tolerance``, ``inputs``;
+        see `carkinetics.fit`. As in the fit given by `fit`, where there is one.
 
     Raises
     ------
@@ -256,7 +257,7 @@ def _kinetics(given: dict[str, Any], fit: Fit | None) -> dict[str, Any]:
         )
     before: dict[str, Any] = {}
     if fit is not None:
-        before = {name: fit.settings[name] for name in _KINETICS if name != "covariates"}
+        before = {name: fit.settings[name] for name in _KINETICS if name in fit.settings}
         before["covariates"] = request_of(fit.settings.get("covariates"))
     return before | given
 
