@@ -50,7 +50,7 @@ def test_g_05_specification_curve_of_the_synthetic_cohort(synthetic, reference):
     assert table["estimate"].median() == pytest.approx(0.558, abs=1e-3)
     assert table["estimate"].min() == pytest.approx(0.284, abs=1e-3)
     assert table["estimate"].max() == pytest.approx(0.713, abs=1e-3)
-    expected = pd.read_csv(reference / "virtual_cd22_spec_curve.csv")
+    expected = pd.read_csv(reference / "virtual_cd22_spec_curve.csv", comment="#")
     names = [name_of(row) for row in expected.itertuples()]
     found = table.loc[names]
     np.testing.assert_allclose(found["estimate"].astype(float), expected["hr_per_sd"], rtol=1e-3)
