@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import xarray as xr
 
 from carkinetics.inference.build import SHIFT, Plan
 from carkinetics.inference.draws import cholesky_of, patient_centers, patient_parameters
@@ -70,7 +71,7 @@ def corrected(
     return points, accepted
 
 
-def patient_target(plan: Plan, posterior_of: Callable[[np.ndarray], object]) -> LogTarget:
+def patient_target(plan: Plan, posterior_of: Callable[[np.ndarray], xr.Dataset]) -> LogTarget:
     """Make the log density of every patient from the samples themselves.
 
     Parameters
@@ -100,7 +101,7 @@ def patient_target(plan: Plan, posterior_of: Callable[[np.ndarray], object]) -> 
     return log_target
 
 
-def _log_prior(plan: Plan, posterior: object) -> np.ndarray:
+def _log_prior(plan: Plan, posterior: xr.Dataset) -> np.ndarray:
     """Log density of the patients' effects, shape (draw, patient), without its constant."""
     omega = np.stack([posterior[f"omega_{p.name}"].values for p in plan.varying], axis=-1)
     effects = posterior["x"].values - patient_centers(plan, posterior)
