@@ -71,7 +71,7 @@ def corrected(
     return points, accepted
 
 
-def patient_target(plan: Plan, posterior_of: Callable[[np.ndarray], object]) -> LogTarget:
+def patient_target(plan: Plan, posterior_of: Callable[[np.ndarray], xr.Dataset]) -> LogTarget:
     """Make the log density of every patient from the samples themselves.
 
     Parameters
