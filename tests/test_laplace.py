@@ -65,6 +65,26 @@ def test_the_same_seed_gives_the_same_approximate_draws(model, cohort, quick):
             assert again.data[group][name].values.tobytes() == values.values.tobytes(), name
 
 
+def test_other_levels_of_the_same_shape_are_not_compiled_again(model, cohort, quick, monkeypatch):
+    """And the first levels give the first draws again: no data stay behind."""
+    import dataclasses
+
+    import nutpie
+
+    def refuse(*_, **__):
+        raise AssertionError("compiled again")
+
+    monkeypatch.setattr(nutpie, "compile_pymc_model", refuse)
+    levels = cohort.levels.copy()
+    seen = ~levels["below_lloq"].astype(bool)
+    levels.loc[seen, "level"] *= 1.1
+    other = ck.fit(model, dataclasses.replace(cohort, levels=levels), **SETTINGS)
+    again = ck.fit(model, cohort, **SETTINGS)
+    for name, values in quick.data["posterior"].data_vars.items():
+        assert again.data["posterior"][name].values.tobytes() == values.values.tobytes(), name
+        assert other.data["posterior"][name].values.tobytes() != values.values.tobytes(), name
+
+
 def test_an_unknown_method_is_refused(model, cohort):
     with pytest.raises(FitError, match=r"method='fast': choose 'nuts' or 'laplace'"):
         ck.fit(model, cohort, seed=1, method="fast")

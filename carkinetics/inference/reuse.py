@@ -114,8 +114,13 @@ def _with_data(found: Machine, wanted: pm.Model) -> Machine:
 
 
 def _inputs(model: pm.Model) -> list[Any]:
-    """Everything by which two densities may differ and still be one: values and data."""
-    return [*(model.rvs_to_values[rv] for rv in model.free_RVs), *model.data_vars]
+    """Everything by which two densities may differ and still be one: values and data.
+
+    Lengths of dims too, which are variables of their own in every model; they are equal where the
+    coords are.
+    """
+    values = [model.rvs_to_values[variable] for variable in model.free_RVs]
+    return [*values, *model.data_vars, *(model.dim_lengths[name] for name in model.coords)]
 
 
 def _same_coords(one: pm.Model, other: pm.Model) -> bool:
