@@ -216,7 +216,8 @@ def _footing(every: tuple[Setting, ...]) -> str:
     worst, diverged = rows["rhat"].max(), int(rows["divergences"].sum())
     return (
         f"{len(rows):,} fits with outcome in all; seed {SEED}; two chains of 500 draws after 300; "
-        f"largest R-hat of a slope {worst:.2f}, {diverged} divergences in {len(rows) * 1000:,} "
+        f"largest R-hat of a slope {worst:.2f} ({int((rows['rhat'] > 1.05).sum())} above 1.05, "
+        f"none left out), {diverged} divergences in {len(rows) * 1000:,} "
         "draws. In brackets: exact 95 % intervals of the shares.\n\n"
         f"Made by `python -m tests.validation joint-model` with {versions()}. The command goes on "
         "from the rows beside this page, which a stop does not lose; `make calibrate` runs it to "
