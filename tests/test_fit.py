@@ -171,7 +171,7 @@ def gate_only(monkeypatch):
     def stop(plan):
         raise Stop
 
-    monkeypatch.setattr(importlib.import_module("carkinetics.inference.fit"), "prepare", stop)
+    monkeypatch.setattr(importlib.import_module("carkinetics.inference.fit"), "machine", stop)
 
 
 # Their published equations have no memory phase and their cells are gone by day 90: the pages say

@@ -333,14 +333,21 @@ def test_days_must_rise_from_the_infusion_on():
             ck.model_curves(model, days)
 
 
-def test_absent_values_are_asked_for_before_a_fit():
+def test_absent_values_are_asked_for_before_a_fit(tmp_path):
+    """A number without value and prior; one with a weak prior is estimated."""
     cohort = ck.simulate(ck.load_model("stein_2019"), 3, seed=1)
-    name = next(
-        n for n in ck.list_models() if ck.load_model(n).absent and ck.load_model(n).observed
-    )
-    model = ck.load_model(name)
-    with pytest.raises(FitError, match=r"no value for .*with_values"):
-        ck.build_model(model, cohort, assays=list(model.observed))
+    weak = ck.load_model("liu_2021")
+    assert "memory_fraction" in weak.absent
+    ck.build_model(weak, cohort, assays=["qpcr"])
+    lines = weak.text.splitlines()
+    start = lines.index("[parameters.memory_fraction]")
+    stop = lines.index("", start)
+    of_fits = ("prior =", "vary =", "omega =")
+    kept = [line for line in lines[start:stop] if not line.startswith(of_fits)]
+    path = tmp_path / "liu_2021.toml"
+    path.write_text("\n".join([*lines[:start], *kept, *lines[stop:]]), encoding="utf-8")
+    with pytest.raises(FitError, match=r"no value for memory_fraction.*with_values"):
+        ck.build_model(ck.load_model(path), cohort, assays=["qpcr"])
 
 
 # --- relapse of the model of two clones
