@@ -18,7 +18,7 @@ from carkinetics.errors import FitError
 from carkinetics.inference.climb import climb
 from carkinetics.inference.marginal import Conditional, Density, Marginal, NoMode
 
-_STEPS, _LONGEST = 150, 3.0
+_STEPS, _NEWTON, _LONGEST = 150, 6, 3.0
 # Gradient at the optimum and length of a first difference, in units of the conditional SDs.
 _AT_OPTIMUM, _FIRST_STEP = 3e-2, 0.5
 # Length of a difference along the axes of the approximation, in SDs.
@@ -170,10 +170,7 @@ def _described(
     rough = _Axes(marginal, best, np.diag(scale), _FIRST_STEP, both=False)
     axes = _Axes(marginal, best, rough.root, _STEP, both=True, near=rough)
     root = axes.root
-    step = root @ (root.T @ best.gradient)  # the last Newton step
-    with suppress(NoMode):
-        last = marginal.at(best.shared + step, *axes.predicted(step))
-        best = max(best, last, key=lambda found: found.log_marginal)
+    best = _polished(marginal, best, axes)
     lopsided = 0.5 * root @ (root.T @ axes.third)
     return Approximation(
         marginal=marginal,
@@ -184,6 +181,25 @@ def _described(
         root_slope=axes.root_slope,
         curvature=axes.curvature,
     )
+
+
+def _polished(marginal: Marginal, best: Conditional, axes: _Axes) -> Conditional:
+    """Take the last steps to the optimum, Newton's, shortened where they lead too far."""
+    first = best.shared
+    for taken in range(_NEWTON):
+        slope = axes.root.T @ best.gradient
+        if taken and np.abs(slope).max() < _AT_OPTIMUM:
+            break
+        for share in (1.0, 0.5, 0.2):
+            step = axes.root @ (share * slope)
+            with suppress(NoMode):
+                found = marginal.at(best.shared + step, *axes.predicted(best.shared + step - first))
+                if found.log_marginal > best.log_marginal:
+                    best = found
+                    break
+        else:
+            break
+    return best
 
 
 class _Axes:
