@@ -101,9 +101,9 @@ class LogCurves(Op):
         """Build the node; see the class for the shapes."""
         inputs = [
             pt.as_tensor_variable(params, dtype="float64"),
-            pt.as_tensor_variable(offsets, dtype="int64"),
+            pt.as_tensor_variable(offsets).astype("int64"),
             pt.as_tensor_variable(days, dtype="float64"),
-            pt.as_tensor_variable(area_offsets, dtype="int64"),
+            pt.as_tensor_variable(area_offsets).astype("int64"),
             pt.as_tensor_variable(area_days, dtype="float64"),
         ]
         three = [kind() for _ in range(3) for kind in (pt.dmatrix, pt.dtensor3)]

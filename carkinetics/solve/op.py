@@ -62,7 +62,8 @@ class LogLevels(Op):
         """Build the node; see the class for the shapes."""
         inputs = [
             pt.as_tensor_variable(params, dtype="float64"),
-            pt.as_tensor_variable(offsets, dtype="int64"),
+            # A model keeps whole numbers in 32 bits: the solver would be compiled for them anew.
+            pt.as_tensor_variable(offsets).astype("int64"),
             pt.as_tensor_variable(days, dtype="float64"),
         ]
         return Apply(self, inputs, [pt.dmatrix(), pt.dtensor3(), pt.lvector()])
@@ -96,7 +97,7 @@ class ContractByPatient(Op):
         inputs = [
             pt.as_tensor_variable(gradient, dtype="float64"),
             pt.as_tensor_variable(jacobian),
-            pt.as_tensor_variable(offsets, dtype="int64"),
+            pt.as_tensor_variable(offsets).astype("int64"),
         ]
         return Apply(self, inputs, [pt.dmatrix()])
 
