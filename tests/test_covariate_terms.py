@@ -8,7 +8,7 @@ import pytest
 
 import carkinetics as ck
 from carkinetics.errors import CarkineticsError, FitError, ModelFileError
-from carkinetics.inference.build import plan_fit
+from carkinetics.inference.planning import plan_fit
 
 VISITS = (5.0, 9.0, 14.0, 28.0)
 N = 6

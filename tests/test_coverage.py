@@ -16,8 +16,9 @@ import pytest
 from scipy import stats
 
 import carkinetics as ck
-from carkinetics.inference.build import assemble, plan_fit
+from carkinetics.inference.build import assemble
 from carkinetics.inference.draws import patient_parameters
+from carkinetics.inference.planning import plan_fit
 from carkinetics.likelihood import link_log_copies
 from carkinetics.quantities import Curve, auc
 from carkinetics.simulation import true_parameters

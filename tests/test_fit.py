@@ -7,6 +7,7 @@ import pytest
 
 import carkinetics as ck
 from carkinetics.errors import CarkineticsWarning, FitError
+from carkinetics.inference.sampling import centering_weights
 
 VISITS = (5.0, 9.0, 14.0, 28.0, 90.0)
 
@@ -156,6 +157,20 @@ def test_a_fit_prints_what_it_is(small_fit):
     assert "Fit not trustworthy" in html
 
 
+# --- centering --------------------------------------------------------------------------------
+
+
+def test_effects_are_centered_by_their_data_and_not_upon_an_sd_that_may_be_zero():
+    """By hand, of 16 patients: a share of 0.45 gives a log likelihood ratio of 1.8, 0.9 gives 54."""
+    weak, strong = np.full(16, 0.45), np.full(16, 0.9)
+    few = np.where(np.arange(16) < 5, 0.93, 0.01)
+    found = centering_weights({"weak": weak, "strong": strong, "few": few})
+    assert (found["weak"] == 0).all()
+    assert found["strong"] == pytest.approx(0.9**1.5)
+    assert found["few"] == pytest.approx(few * np.sqrt(few.mean()))
+    assert (centering_weights({"sure": np.ones(3)})["sure"] == 1).all()
+
+
 # --- the gate ---------------------------------------------------------------------------------
 
 
@@ -281,7 +296,7 @@ def test_e03_every_centering_has_the_same_posterior(stein):
 
     import arviz as az
 
-    from carkinetics.inference.build import plan_fit
+    from carkinetics.inference.planning import plan_fit
     from carkinetics.inference.progress import Reporter
     from carkinetics.inference.reuse import machine
     from carkinetics.inference.sampling import (

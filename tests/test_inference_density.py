@@ -12,9 +12,9 @@ from pytensor.compile.mode import Mode
 from scipy import linalg, special, stats
 
 import carkinetics as ck
-from carkinetics.inference.build import plan_fit
 from carkinetics.inference.draws import correlation_of
 from carkinetics.inference.effects import correlation_cholesky, lkj_shape, patient_effects
+from carkinetics.inference.planning import plan_fit
 from carkinetics.inference.prediction import expected_samples, log_likelihood
 from carkinetics.inference.triangular import ForwardSubstitution
 

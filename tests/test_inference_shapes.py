@@ -9,7 +9,7 @@ from pytensor.compile.mode import Mode
 
 import carkinetics as ck
 from carkinetics.errors import FitError
-from carkinetics.inference.build import plan_fit
+from carkinetics.inference.planning import plan_fit
 
 VISITS = (5.0, 9.0, 14.0, 28.0, 90.0)
 

@@ -15,7 +15,8 @@ from scipy.integrate import simpson
 
 import carkinetics as ck
 from carkinetics.errors import CarkineticsWarning, DataError
-from carkinetics.inference.build import assemble, plan_fit
+from carkinetics.inference.build import assemble
+from carkinetics.inference.planning import plan_fit
 from carkinetics.outcomes.association import JOINT, MODES, OBSERVED_VALUE, POSTERIOR_MEAN
 from carkinetics.outcomes.joint.association import joint_notes, with_joint
 from carkinetics.outcomes.joint.data import DEATH_FIRST

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import carkinetics as ck
-from carkinetics.inference.build import plan_fit
 from carkinetics.inference.gate import prior_gate
+from carkinetics.inference.planning import plan_fit
 from carkinetics.simulation import true_parameters
 from carkinetics.solve.curves import latent_levels
 

@@ -9,10 +9,11 @@ import pytest
 
 import carkinetics as ck
 from carkinetics.errors import FitError
-from carkinetics.inference.build import build_model, plan_fit
+from carkinetics.inference.build import build_model
 from carkinetics.inference.curves import levels_at
 from carkinetics.inference.gate import prior_gate
 from carkinetics.inference.patient_inputs import read_inputs
+from carkinetics.inference.planning import plan_fit
 from carkinetics.simulation import true_parameters
 from carkinetics.solve.closed_form import closed_form_log_levels
 from carkinetics.solve.curves import latent_levels

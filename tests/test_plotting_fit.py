@@ -12,7 +12,7 @@ import xarray as xr
 
 import carkinetics as ck
 from carkinetics.errors import DataError
-from carkinetics.inference.build import plan_fit
+from carkinetics.inference.planning import plan_fit
 from carkinetics.plotting.style import PHONE_WIDTH
 from carkinetics.simulation import true_parameters
 

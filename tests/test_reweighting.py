@@ -13,7 +13,7 @@ import carkinetics as ck
 from carkinetics.batch.reweigh import HOW
 from carkinetics.batch.work import work
 from carkinetics.errors import CarkineticsWarning, FitError
-from carkinetics.inference.build import plan_fit
+from carkinetics.inference.planning import plan_fit
 from carkinetics.sensitivity.changed_data import changed_data
 from carkinetics.sensitivity.power_scaling import rescaled_priors
 from carkinetics.sensitivity.prior_densities import log_density, log_priors

@@ -33,8 +33,8 @@ def check(
     typer.echo(str(cohort))
     if model is None:
         return
-    from carkinetics.inference.build import plan_fit
     from carkinetics.inference.gate import prior_gate, require
+    from carkinetics.inference.planning import plan_fit
     from carkinetics.library import load_model
 
     gate = prior_gate(plan_fit(load_model(model), cohort, assays=assay or None), 0)

@@ -43,6 +43,10 @@ def fit(
             "--residual", metavar="normal|student_t", help="How samples scatter around the curve."
         ),
     ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option("--method", metavar="nuts|laplace", help="laplace approximates, in seconds."),
+    ] = None,
     draws: Annotated[int | None, typer.Option("--draws", help="Kept draws per chain.")] = None,
     tune: Annotated[int | None, typer.Option("--tune", help="Warm-up draws per chain.")] = None,
     chains: Annotated[int | None, typer.Option("--chains", help="Number of chains.")] = None,
@@ -74,6 +78,7 @@ def fit(
     cohort = options.read_tables(levels, patients, lloq, flag_below_lloq)
     loaded = load_model(model)
     given = {
+        "method": method,
         "draws": draws,
         "tune": tune,
         "chains": chains,

@@ -11,7 +11,7 @@ from carkinetics.quantities.curve import Curve
 from carkinetics.solve.compiled import compile_system, solve_system
 
 if TYPE_CHECKING:
-    from carkinetics.inference.build import Plan
+    from carkinetics.inference.planning import Plan
 
 # Largest distance of ln level from the cubics that is aimed at, estimated.
 TOLERANCE = 2e-5

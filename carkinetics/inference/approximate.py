@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from carkinetics.inference.build import SHIFT
 from carkinetics.inference.correction import corrected, patient_target
 from carkinetics.inference.laplace import Approximation, approximate
+from carkinetics.inference.planning import SHIFT
 from carkinetics.inference.prefit import Prefit
 from carkinetics.inference.sampling import Compiled, Prepared, centered
 

@@ -15,9 +15,9 @@ from collections.abc import Callable
 import numpy as np
 import xarray as xr
 
-from carkinetics.inference.build import SHIFT, Plan
 from carkinetics.inference.draws import cholesky_of, patient_centers, patient_parameters
 from carkinetics.inference.laplace import Approximation
+from carkinetics.inference.planning import SHIFT, Plan
 from carkinetics.inference.prediction import expected_samples, log_likelihood
 
 # Degrees of freedom of the proposals' tails.

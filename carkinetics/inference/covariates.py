@@ -18,7 +18,7 @@ from carkinetics.model.schema import did_you_mean
 from carkinetics.priors import Prior
 
 if TYPE_CHECKING:
-    from carkinetics.inference.build import Quantified
+    from carkinetics.inference.planning import Quantified
 
 # Prior SD of a coefficient on a log or logit scale, per SD of the term or yes against no.
 PRIOR_SD = 0.5

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
-from carkinetics.inference.build import Plan
+from carkinetics.inference.planning import Plan
 from carkinetics.model import System
 from carkinetics.quantities.curve import Curve
 from carkinetics.solve.curves import LatentLevels, latent_levels

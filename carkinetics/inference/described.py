@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from carkinetics.inference.build import Plan
 from carkinetics.inference.gate import Gate
+from carkinetics.inference.planning import Plan
 from carkinetics.inference.versions import package_versions
 
 

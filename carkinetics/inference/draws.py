@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from carkinetics.inference.build import Plan
 from carkinetics.inference.covariate_shift import drawn_shift
+from carkinetics.inference.planning import Plan
 
 SAMPLE = ("chain", "draw")
 

@@ -15,11 +15,11 @@ from carkinetics.diagnostics import Check
 from carkinetics.errors import CarkineticsWarning, FitError
 from carkinetics.inference.approximate import METHOD as LAPLACE
 from carkinetics.inference.approximate import approximate_plan
-from carkinetics.inference.build import Plan, plan_fit
 from carkinetics.inference.covariates import Request
 from carkinetics.inference.described import describe
 from carkinetics.inference.gate import Gate, prior_gate, require
 from carkinetics.inference.patient_inputs import Request as InputRequest
+from carkinetics.inference.planning import Plan, plan_fit
 from carkinetics.inference.progress import Reporter
 from carkinetics.inference.result import Fit
 from carkinetics.inference.reuse import machine
@@ -35,6 +35,7 @@ from carkinetics.model import Model
 from carkinetics.solve.compiled import DEFAULT_TOLERANCE
 
 NUTS = "nuts"
+_DRAWS = {NUTS: SamplerSettings.draws, LAPLACE: 500}  # per chain
 
 
 def fit(
@@ -75,7 +76,7 @@ def fit(
         ``"nuts"`` samples the posterior. ``"laplace"`` approximates it by nested Gaussians, in
         seconds; the result says everywhere that it is approximate.
     draws, tune, chains : int
-        Kept draws and warm-up draws per chain, and chains. By default 2,000 draws of NUTS, 500
+        Kept draws and warm-up draws per chain, and chains. By default 3,000 draws of NUTS, 500
         of Laplace's approximation, whose draws are independent.
 
     Returns
@@ -143,7 +144,7 @@ def fit(
     """
     if method not in (NUTS, LAPLACE):
         raise FitError(f"method={method!r}: choose {NUTS!r} or {LAPLACE!r}.")
-    draws = {NUTS: 2000, LAPLACE: 500}[method] if draws is None else draws
+    draws = _DRAWS[method] if draws is None else draws
     settings = sampler_settings(draws, tune, chains, cores, target_accept, seed, tolerance)
     reporter = Reporter(progress)
     plan = plan_fit(
@@ -176,14 +177,20 @@ def fit_plan(
     reporter: Reporter,
 ) -> Fit:
     """Fit what has been planned; see `fit`."""
-    gate = prior_gate(plan, seed)
-    reporter.say(str(gate))
-    if prior_check:
-        require(gate)
+    gate = _told_gate(plan, seed, prior_check, reporter)
     with ExitStack() as kept:
         with reporter.step("Compiling, and looking for starting points"):
             prepared = prepare(ready_to_run(plan, kept.enter_context(machine(plan))))
         return _sampled(cohort, prepared, settings, gate, seed, rerun, reporter)
+
+
+def _told_gate(plan: Plan, seed: int, prior_check: bool, reporter: Reporter) -> Gate:
+    """Say what the priors alone predict, and stop where that is absurd."""
+    gate = prior_gate(plan, seed)
+    reporter.say(str(gate))
+    if prior_check:
+        require(gate)
+    return gate
 
 
 def approximate_fit(
@@ -195,10 +202,7 @@ def approximate_fit(
     reporter: Reporter,
 ) -> Fit:
     """Approximate what has been planned; see `fit`."""
-    gate = prior_gate(plan, seed)
-    reporter.say(str(gate))
-    if prior_check:
-        require(gate)
+    gate = _told_gate(plan, seed, prior_check, reporter)
     with ExitStack() as kept:
         with reporter.step("Compiling"):
             ready = ready_to_run(plan, kept.enter_context(machine(plan)))

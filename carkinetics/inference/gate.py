@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from carkinetics.errors import Fault, FitError
-from carkinetics.inference.build import Plan
 from carkinetics.inference.curves import curves_of
+from carkinetics.inference.planning import Plan
 from carkinetics.quantities.measures import level_at, peak
 from carkinetics.simulation import draw_prior
 

@@ -9,9 +9,9 @@ import numpy as np
 import xarray as xr
 from scipy import special, stats
 
-from carkinetics.inference.build import Plan
 from carkinetics.inference.draws import SAMPLE
 from carkinetics.inference.layout import Samples
+from carkinetics.inference.planning import Plan
 from carkinetics.likelihood import (
     REFERENCE_WBC,
     SHARE_DEGREES_OF_FREEDOM,

@@ -15,10 +15,11 @@ import xarray as xr
 from carkinetics.cohort import Cohort
 from carkinetics.diagnostics import DEFAULT_LIMITS, Check, Limits, check_fit
 from carkinetics.errors import DataError, Fault
-from carkinetics.inference.build import Plan, assemble, plan_fit
+from carkinetics.inference.build import assemble
 from carkinetics.inference.covariates import request_of
 from carkinetics.inference.curves import curve_cell_types, levels_at
 from carkinetics.inference.draws import SAMPLE, new_patients, population_parameters
+from carkinetics.inference.planning import Plan, plan_fit
 from carkinetics.inference.prediction import linked
 from carkinetics.model import Model
 

@@ -18,7 +18,8 @@ import nutpie
 import pymc as pm
 from pytensor.graph.basic import equal_computations
 
-from carkinetics.inference.build import Plan, assemble
+from carkinetics.inference.build import assemble
+from carkinetics.inference.planning import Plan
 
 # Compiled models that are kept, the last used first; each holds some megabytes.
 _KEPT = 4

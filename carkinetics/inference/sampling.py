@@ -14,8 +14,8 @@ import pymc as pm
 import xarray as xr
 
 from carkinetics.errors import FitError
-from carkinetics.inference.build import SHIFT, Plan
 from carkinetics.inference.effects import LOWEST_FREEDOM
+from carkinetics.inference.planning import SHIFT, Plan
 from carkinetics.inference.prefit import EffectPlaces, Prefit, prefit, recenter
 from carkinetics.inference.progress import Reporter
 from carkinetics.inference.reuse import Machine
@@ -24,6 +24,8 @@ from carkinetics.inference.reuse import Machine
 _FREEDOM = 4.0
 # Residual SDs tried in the deterministic fit, in units of their prior's center.
 _RESIDUALS = (0.5, 1.0, 2.0)
+# Log likelihood ratio from which a between-patient SD of zero counts as excluded.
+_EXCLUDES_NO_SPREAD = 5.0
 # Starting values scatter around the mode by this share of the approximate posterior SD.
 JITTER = 0.5
 
@@ -42,7 +44,7 @@ class SamplerSettings:
         Acceptance probability to which the step size is adapted.
     """
 
-    draws: int = 2000
+    draws: int = 3000
     tune: int = 1000
     chains: int = 4
     cores: int = max(1, min(4, os.cpu_count() or 1))
@@ -175,9 +177,23 @@ def centering_weights(information: Mapping[str, np.ndarray]) -> dict[str, np.nda
     dict of str to array, shape (patient,)
         A patient is centered as far as their own data go, and no further than the data of the
         whole cohort determine the between-patient SD: a few centered patients under an SD that
-        may be near zero make the funnel in which a sampler gets lost.
+        may be near zero make the funnel in which a sampler gets lost. Where the data do not
+        exclude an SD of zero, no patient is centered at all.
     """
-    return {name: share * np.sqrt(share.mean()) for name, share in information.items()}
+    return {
+        name: share * np.sqrt(share.mean()) * (_against_no_spread(share) > _EXCLUDES_NO_SPREAD)
+        for name, share in information.items()
+    }
+
+
+def _against_no_spread(share: np.ndarray) -> float:
+    """Log likelihood ratio to expect between the between-patient SD found and one of zero.
+
+    A patient's own estimate scatters around the population with a variance 1 / (1 - share) times
+    as large as its error alone would make it.
+    """
+    ratio = 1.0 / np.maximum(1.0 - share, 1e-9)
+    return float(0.5 * (ratio - 1.0 - np.log(ratio)).sum())
 
 
 def sample(

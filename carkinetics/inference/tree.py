@@ -9,7 +9,6 @@ import xarray as xr
 from scipy import special
 
 from carkinetics.inference.approximate import APPROXIMATION, with_shift
-from carkinetics.inference.build import SHIFT, Plan
 from carkinetics.inference.curves import curve_cell_types, patient_curves
 from carkinetics.inference.draws import (
     SAMPLE,
@@ -20,6 +19,7 @@ from carkinetics.inference.draws import (
     population_group,
 )
 from carkinetics.inference.layout import Samples
+from carkinetics.inference.planning import SHIFT, Plan
 from carkinetics.inference.prediction import Expected, expected_samples, log_likelihood, replicate
 from carkinetics.inference.sampling import Prepared
 from carkinetics.quantities.measures import auc, peak

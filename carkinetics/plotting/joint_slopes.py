@@ -25,6 +25,7 @@ from carkinetics.quantities import find_quantity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from carkinetics.outcomes.joint import JointFit
     from carkinetics.outcomes.joint.effects import Slope
@@ -145,7 +146,7 @@ def _ratio_axis(axes: Axes, slope: Slope, room: float) -> None:
     axes.set_xlabel(fold(f"{slope.measure} per doubling", room - 0.6), fontsize=8)
 
 
-def _write_legend(figure: object, width: float) -> None:
+def _write_legend(figure: Figure, width: float) -> None:
     entries = [
         (Line2D([], [], color=MUTED, linewidth=1.4), "prior"),
         (Patch(facecolor=_POSTERIOR, alpha=0.4), "posterior"),
@@ -154,7 +155,7 @@ def _write_legend(figure: object, width: float) -> None:
         (Line2D([], [], color=_POSTERIOR, linewidth=1.0, linestyle=(0, (4, 2))), "all patients"),
     ]
     handles, labels = zip(*entries, strict=True)
-    figure.legend(  # type: ignore[attr-defined]
+    figure.legend(
         handles, labels, loc="outside upper left", ncols=max(int(width / 1.45), 1),
         handlelength=1.6, columnspacing=1.1, handletextpad=0.5, labelspacing=0.35,
     )  # fmt: skip

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from carkinetics.errors import FitError
-from carkinetics.inference.build import Plan, plan_fit
 from carkinetics.inference.covariates import request_of
+from carkinetics.inference.planning import Plan, plan_fit
 from carkinetics.inference.prediction import expected_samples, log_likelihood
 from carkinetics.sensitivity.weights import Weights, pareto_weights
 

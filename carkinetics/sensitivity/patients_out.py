@@ -11,9 +11,9 @@ import pandas as pd
 from scipy import stats
 
 from carkinetics.errors import FitError
-from carkinetics.inference.build import SHIFT
 from carkinetics.inference.draws import cholesky_of, patient_centers, patient_coordinates
 from carkinetics.inference.layout import Layout, Samples
+from carkinetics.inference.planning import SHIFT
 from carkinetics.inference.prediction import Expected, log_likelihood
 from carkinetics.likelihood import REFERENCE_WBC, SHARE_DEGREES_OF_FREEDOM, link_log_copies
 from carkinetics.sensitivity.integrated import LeftOut, leave_out, propose

@@ -14,7 +14,7 @@ from carkinetics.priors import Prior
 
 if TYPE_CHECKING:
     from carkinetics.inference import Fit
-    from carkinetics.inference.build import Plan
+    from carkinetics.inference.planning import Plan
 
 Array = np.ndarray
 

@@ -100,7 +100,7 @@ def _made_up_fit(patients: int, draws: int) -> Any:
 
     import carkinetics as ck
     from carkinetics.inference import Fit
-    from carkinetics.inference.build import plan_fit
+    from carkinetics.inference.planning import plan_fit
 
     cohort = ck.synthetic_cohort()
     cohort = cohort.select(cohort.patient_ids[:patients])

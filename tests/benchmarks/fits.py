@@ -19,7 +19,7 @@ _VISITS = (3.0, 7.0, 10.0, 14.0, 21.0, 28.0, 60.0)
 def measure(small: bool) -> list[Result]:
     import carkinetics as ck
     from carkinetics.errors import CarkineticsWarning
-    from carkinetics.inference.build import plan_fit
+    from carkinetics.inference.planning import plan_fit
     from carkinetics.inference.reuse import forget, machine
     from carkinetics.inference.sampling import ready_to_run
 

@@ -19,9 +19,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 import carkinetics as ck
-from carkinetics.inference.build import Plan, plan_fit
 from carkinetics.inference.draws import patient_coordinates
 from carkinetics.inference.extension import CurveRequest, ExtraCurves
+from carkinetics.inference.planning import Plan, plan_fit
 from carkinetics.inference.prefit import recenter
 from carkinetics.inference.sampling import coordinate_slots, effect_places, prepare
 from carkinetics.outcomes import cox

@@ -12,9 +12,9 @@ import numpy as np
 from carkinetics.cohort import Cohort
 from carkinetics.errors import DataError, Fault
 from carkinetics.inference import load_fit
-from carkinetics.inference.build import Plan, plan_fit
 from carkinetics.inference.covariates import request_of
 from carkinetics.inference.fit import fit_plan, sampler_settings
+from carkinetics.inference.planning import Plan, plan_fit
 from carkinetics.inference.progress import Reporter
 from carkinetics.inference.result import Fit
 from carkinetics.model import Model

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from carkinetics.errors import DataError, Fault
-from carkinetics.inference.build import Plan
 from carkinetics.inference.curves import curve_cell_types, curves_of
 from carkinetics.inference.extension import CurveRequest, ExtraCurves, Rows
+from carkinetics.inference.planning import Plan
 from carkinetics.quantities.measures import auc, level_at, peak
 
 PEAK_UNTIL = 60.0  # day until which the maximum is looked for [day]
