@@ -161,7 +161,7 @@ def test_a_fit_prints_what_it_is(small_fit):
 
 
 def test_effects_are_centered_by_their_data_and_not_upon_an_sd_that_may_be_zero():
-    """By hand, of 16 patients: a share of 0.45 gives a log likelihood ratio of 1.8, 0.9 gives 54."""
+    """Of 16 patients: a share of 0.45 gives a log likelihood ratio of 1.8, 0.9 gives 54."""
     weak, strong = np.full(16, 0.45), np.full(16, 0.9)
     few = np.where(np.arange(16) < 5, 0.93, 0.01)
     found = centering_weights({"weak": weak, "strong": strong, "few": few})

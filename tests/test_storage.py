@@ -49,6 +49,19 @@ def with_covariates(cohort):
 
 
 @pytest.mark.parametrize("suffix", [".nc", ".zarr"])
+def test_arviz_draws_the_divergences_of_a_fit_read_again(small_fit, tmp_path, suffix):
+    """By ArviZ, which takes numbers for positions and only booleans for a choice."""
+    import arviz as az
+
+    data = small_fit.data.copy(deep=True)
+    data["sample_stats/diverging"].values[0, 3:5] = True
+    path = dataclasses.replace(small_fit, data=data).save(tmp_path / f"fit{suffix}")
+    loaded = ck.load_fit(path)
+    assert loaded.data["sample_stats"]["diverging"].dtype == bool
+    az.plot_trace_dist(loaded.data, var_names=["log_gate_day"])
+
+
+@pytest.mark.parametrize("suffix", [".nc", ".zarr"])
 def test_everything_comes_back_to_the_last_bit(saved, suffix):
     fit, folder = saved
     loaded = ck.load_fit(folder / f"fit{suffix}")

@@ -108,9 +108,10 @@ def _stats(stats: xr.Dataset) -> xr.Dataset:
 
     kept = stats[[name for name in _KEPT_STATS if name in stats]].transpose(*SAMPLE, ...)
     kept["evaluation_failed"] = (SAMPLE, failed_draws(stats))
-    # Booleans and unsigned integers are not known to every reader of netCDF.
+    # Unsigned integers are not known to every reader of netCDF. Booleans stay: as numbers, ArviZ
+    # would take them for positions.
     for name in kept.data_vars:
-        if kept[name].dtype.kind in "bu":
+        if kept[name].dtype.kind == "u":
             kept[name] = kept[name].astype(np.int64)
     return kept
 
