@@ -65,6 +65,11 @@ ROWS = {
     ),
     "LLOQ of zero": ("P02,7,qpcr,total,90,copies/ug,0,0", "lloq", ["lloq 0", "not above 0"]),
     "no day": ("P02,,qpcr,total,90,copies/ug,50,0", "day", ["has no day", "infusion"]),
+    "date for a day": (
+        "P02,2024-01-07,qpcr,total,90,copies/ug,50,0",
+        "day",
+        ["'2024-01-07', not a number", "days since the infusion"],
+    ),
     "infinite day": ("P02,inf,qpcr,total,90,copies/ug,50,0", "day", ["not a finite number"]),
     "no patient": (",7,qpcr,total,90,copies/ug,50,0", "patient", ["has no patient"]),
     "unknown assay": ("P02,7,qpc,total,90,copies/ug,50,0", "assay", ["'qpc'", "'qpcr'"]),

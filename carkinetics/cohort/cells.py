@@ -13,6 +13,7 @@ _MISSING = frozenset({"", "na", "n/a", "nan", "null", ".", "<na>"})
 _YES = frozenset({"1", "1.0", "true", "t", "yes", "y"})
 _NO = frozenset({"0", "0.0", "false", "f", "no", "n"})
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
+_DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}.*|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}.*")
 _BELOW_WORDS = frozenset(
     {"blq", "bloq", "bql", "blloq", "<lloq", "<loq", "<blq", "belowlloq", "belowloq"}
 )
@@ -137,6 +138,8 @@ def why_no_number(text: str) -> str:
             "A sample below the limit is written BLQ (with its lloq); leave out the row of a "
             "sample that was not measured."
         )
+    if _DATE.fullmatch(text):
+        return "Give the number of days since the infusion (day 0), not a date."
     if text.startswith(">"):
         return "A level above the upper limit cannot be used; give the diluted result."
     return "Write a number with a decimal point and no unit."

@@ -54,7 +54,7 @@ def level_columns(table: Table, faults: FaultList) -> tuple[pd.DataFrame, Places
     assay = cells["assay"].each(lambda text: _ASSAYS.get(bare(text), ""), "", object)
     samples = {
         "patient": cells["patient"].each(str, "", object),
-        "day": read_numbers("day", frame["day"], places, found),
+        "day": _days(frame["day"], places, found),
         "assay": assay,
         "cell_type": _cell_types(cells["cell_type"], assay),
         **_levels(frame, places, found),
@@ -82,6 +82,16 @@ def _flags(name: str, frame: pd.DataFrame, places: Places, faults: FaultList) ->
     if name not in frame.columns:
         return np.full(len(frame), -1, dtype=np.int8)
     return read_flags(name, frame[name], places, faults)
+
+
+def _days(column: pd.Series, places: Places, faults: FaultList) -> np.ndarray:
+    """Read days; text is reported as such, and not as missing too."""
+    day, wrong, cells = numbers_of(column)
+    if cells is not None:
+        report_text("day", cells, wrong, places, faults)
+    fault = places.fault("day", "has no day", "Give the day, counted from the infusion (day 0).")
+    faults.add_rows("no day", np.flatnonzero(np.isnan(day) & ~wrong), fault)
+    return day
 
 
 def _levels(frame: pd.DataFrame, places: Places, faults: FaultList) -> dict[str, np.ndarray]:

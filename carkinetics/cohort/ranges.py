@@ -14,13 +14,13 @@ _GT = pa.Check.gt(0, name="gt", error="is not above 0")
 _FINITE = pa.Check(np.isfinite, name="finite", error="is not a finite number")
 
 
-def _number(*checks: pa.Check, nullable: bool = True) -> pa.Column:
-    return pa.Column(float, [*checks, _FINITE], nullable=nullable, coerce=True, required=False)
+def _number(*checks: pa.Check) -> pa.Column:
+    return pa.Column(float, [*checks, _FINITE], nullable=True, coerce=True, required=False)
 
 
 _LEVELS = pa.DataFrameSchema(
     {
-        "day": _number(nullable=False),
+        "day": _number(),
         "level": _number(_GE),
         "lloq": _number(_GT),
         "lod": _number(_GT),
@@ -49,7 +49,6 @@ _REMEDIES = {
     "ge": "Correct the number, or leave it empty.",
     "gt": "Correct the number, or leave it empty.",
     "finite": "Give a finite number.",
-    "not_nullable": "Give the day, counted from the infusion (day 0).",
     "grade": "Grades are 0 (none) to 5; leave it empty where unknown.",
     "whole": "Grades are 0 (none) to 5; leave it empty where unknown.",
     "share": "Divide a percentage by 100.",
@@ -74,12 +73,8 @@ def _add(
     places: Places,
     faults: FaultList,
 ) -> None:
-    rule = next((rule for rule in _RULES if rule.error == check), None)
+    rule = next(rule for rule in _RULES if rule.error == check)
     positions = np.sort(index.to_numpy(dtype=int))
-    if rule is None:
-        fault = places.fault(column, f"has no {column}", _REMEDIES["not_nullable"])
-        faults.add_rows(f"no {column}", positions, fault)
-        return
     values = frame[column].to_numpy()
     fault = places.fault(
         column, lambda i: f"{column} {values[i]:g} {rule.error}", _REMEDIES[str(rule.name)]
