@@ -171,7 +171,9 @@ def _described(
     axes = _Axes(marginal, best, rough.root, _STEP, both=True, near=rough)
     root = axes.root
     best = _polished(marginal, best, axes)
-    lopsided = 0.5 * root @ (root.T @ axes.third)
+    # Seen from differences of `_STEP` SDs, a mean further away than that is not seen at all: there
+    # a patient's mode has jumped from one reading of the samples to another.
+    lopsided = root @ np.clip(0.5 * root.T @ axes.third, -_STEP, _STEP)
     return Approximation(
         marginal=marginal,
         center=best,

@@ -257,7 +257,11 @@ class Model:
         return Model.from_text(text, self.name, self.cell_types)
 
     def system(
-        self, cell_types: Sequence[str] | None = None, *, open_inputs: bool = False
+        self,
+        cell_types: Sequence[str] | None = None,
+        *,
+        open_inputs: bool = False,
+        rounding: float = 0.0,
     ) -> System:
         """Return the scalar SymPy equations.
 
@@ -267,8 +271,13 @@ class Model:
             See `with_cell_types`.
         open_inputs : bool
             Leave `inputs` as symbols; else they are numbers, their defaults.
+        rounding : float
+            Round the kinks of the curve (``min``, ``max``, ``where`` of the time) over this many
+            days; 0: as written.
         """
         chosen = self if cell_types is None else self.with_cell_types(cell_types)
+        if rounding:
+            return write_system(chosen._sheet, open_inputs and bool(chosen.inputs), rounding)
         return chosen._open_system if open_inputs else chosen._system
 
     @cached_property
