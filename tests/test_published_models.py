@@ -334,7 +334,7 @@ def test_held_parameters_become_part_of_the_text():
     assert model.with_fixed({}) is model
     with pytest.raises(ModelFileError, match="no parameter is called 'betta'; did you mean 'beta'"):
         model.with_fixed({"betta": 1.0})
-    with pytest.raises(ModelFileError, match="fixed.*no finite numbers"):
+    with pytest.raises(ModelFileError, match=r"fixed.*no finite numbers"):
         model.with_fixed({"beta": float("inf")})
     # Nobody differs in what is held, and a fit has no variable for it.
     drawn = ck.simulate(other, 3, seed=1, assays=["qpcr"])

@@ -21,6 +21,8 @@ from carkinetics.inference.marginal import Conditional, Density, Marginal, NoMod
 _STEPS, _NEWTON, _LONGEST = 150, 6, 3.0
 # Gradient at the optimum and length of a first difference, in units of the conditional SDs.
 _AT_OPTIMUM, _FIRST_STEP = 3e-2, 0.5
+# Differences of the density, in nats, that its own error makes.
+_NOISE = 1e-2
 # Length of a difference along the axes of the approximation, in SDs.
 _STEP = 0.7
 # A curvature below this counts as this: no SD is more than seven times what it would be if
@@ -186,7 +188,10 @@ def _described(
 
 
 def _polished(marginal: Marginal, best: Conditional, axes: _Axes) -> Conditional:
-    """Take the last steps to the optimum, Newton's, shortened where they lead too far."""
+    """Take the last steps to the optimum, Newton's, shortened where they lead too far.
+
+    So close to it a step gains no more than the noise of the density: what counts is the slope.
+    """
     first = best.shared
     for taken in range(_NEWTON):
         slope = axes.root.T @ best.gradient
@@ -196,7 +201,9 @@ def _polished(marginal: Marginal, best: Conditional, axes: _Axes) -> Conditional
             step = axes.root @ (share * slope)
             with suppress(NoMode):
                 found = marginal.at(best.shared + step, *axes.predicted(best.shared + step - first))
-                if found.log_marginal > best.log_marginal:
+                gain = found.log_marginal - best.log_marginal
+                flatter = np.abs(axes.root.T @ found.gradient).max() < np.abs(slope).max()
+                if gain > 0 or (flatter and gain > -_NOISE):
                     best = found
                     break
         else:

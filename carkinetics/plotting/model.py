@@ -197,7 +197,7 @@ def _few_ticks(axes: Axes) -> None:
 
 
 def _power_text(value: float) -> str:
-    """Write a positive number as a power of ten, ``$3\\cdot10^{6}$``."""
+    """Write a positive number as a power of ten, with a factor where it is not 1."""
     power = int(np.floor(np.log10(value) + 1e-9))
     factor = round(value / 10.0**power)
     return f"$10^{{{power}}}$" if factor == 1 else f"${factor}\\cdot10^{{{power}}}$"
