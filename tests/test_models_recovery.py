@@ -29,12 +29,14 @@ CHOSEN = {
 VISITS = (0.5, 1.5, 3, 4, 5, 6, 7, 8, 10, 12, 14, 17, 21, 28, 42, 60, 90, 180, 365)
 ASSAY = {"kimmel_2021": "flow", "mueller_schoell_2021": "flow", "antigen_escape": "flow"}
 ASSAY |= {"cd4_cd8_antigen": "flow", "cd4_cd8_expansion": "flow"}
-# What CAR T cells in blood do not show is held at the values the cohort was drawn with.
+# What CAR T cells in blood do not show is held: at the values the cohort was drawn with, and the
+# antigen of `cd4_cd8_antigen`, which has a doubling time of 30 days, does not come back.
 HELD = {
-    "cd4_cd8_antigen": ("regrowth_time", "cd4_help"),
-    "antigen_escape": (
-        *("regrowth_time", "escaped_share", "antigen_loss", "escape_cost", "bystander"),
-    ),
+    "cd4_cd8_antigen": {"regrowth_time": 10_000.0, "cd4_help": 0.1},
+    "antigen_escape": {
+        **{"regrowth_time": 10.0, "escaped_share": 1e-5, "antigen_loss": 1e-6},
+        **{"escape_cost": 0.1, "bystander": 0.05},
+    },
 }
 # No memory phase, so nothing is seen of them later.
 EARLY = {"kimmel_2021", "mueller_schoell_2021"}
@@ -63,9 +65,7 @@ def drawn(name):
         lloq={"qpcr": 10.0, "flow": 0.05},
         inputs=inputs_of(model),
     )
-    unit = "cells/uL" if ASSAY.get(name) == "flow" else "copies/ug"
-    typical = model.typical(unit)
-    return model.with_fixed({key: typical[key] for key in HELD.get(name, ())}), cohort
+    return model.with_fixed(HELD.get(name, {})), cohort
 
 
 @cache
