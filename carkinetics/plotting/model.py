@@ -32,7 +32,7 @@ from carkinetics.solve.trajectory import right_side, solve_states
 
 _MOST_PANELS = 9
 # Between these numbers are written out at a tick.
-_SMALLEST, _LARGEST = 3e-5, 3e6
+_SMALLEST, _LARGEST = 1e-4, 3e6
 _PANEL = (3.4, 2.6)  # inches
 # What lies further below the highest typical value is not shown.
 _DECADES = {"level": 6.0, "output": 8.0}
