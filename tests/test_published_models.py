@@ -404,6 +404,18 @@ def test_more_killing_never_leaves_more_antigen():
     assert (early <= late * (1 + 1e-9)).all()
 
 
+@pytest.mark.parametrize("half_stimulation", [0.01, 0.05, 0.2])
+@pytest.mark.parametrize("half_life", [2.0, 8.0])
+def test_level_at_peak_is_the_peak_whatever_half_stimulation_is(half_stimulation, half_life):
+    """Exactly the level plus that of day 0, where antigen does not grow."""
+    model = ck.load_model("cd4_cd8_antigen", ["total"])
+    given = {"half_stimulation": half_stimulation, "contraction_half_life": half_life}
+    given |= {"regrowth_time": 1e9, "memory_fraction": 1e-9, "level_at_peak": 100.0}
+    curves = ck.model_curves(model, np.linspace(8.0, 24.0, 1601), given)
+    start = 2.0 ** (-11.0 / 0.8)
+    assert curves["level"].max() == pytest.approx(100.0 * (1.0 + start), rel=1e-5)
+
+
 def test_without_help_and_differences_cd4_and_cd8_follow_one_course():
     """CD4 + CD8 is then the model of one population, to the tolerance of the solver."""
     both, days = ck.load_model("cd4_cd8_antigen"), np.array([0.0, 5.0, 10.0, 14.0, 28.0, 90.0])
