@@ -38,6 +38,8 @@ HELD = {
         **{"escape_cost": 0.1, "bystander": 0.05},
     },
 }
+# Who relapses is treated otherwise, and has no more samples: no second expansion is seen.
+DROPOUT = {"antigen_escape": "tumor > 0.01"}
 # No memory phase, so nothing is seen of them later.
 EARLY = {"kimmel_2021", "mueller_schoell_2021"}
 # Its published patients: a quarter hardly expand, nearly all are below the limit by day 90.
@@ -64,6 +66,7 @@ def drawn(name):
         visits=[day for day in VISITS if day <= 60 or name not in EARLY],
         lloq={"qpcr": 10.0, "flow": 0.05},
         inputs=inputs_of(model),
+        dropout=DROPOUT.get(name),
     )
     return model.with_fixed(HELD.get(name, {})), cohort
 
