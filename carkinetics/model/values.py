@@ -76,7 +76,8 @@ def apply_values(file: ModelFile) -> tuple[ModelFile, list[Fault]]:
     for name, value in file.fixed.items():
         table = sections["parameters"].get(name)
         if table is None:
-            what = f"no parameter is called '{name[:80]}'{did_you_mean(name, list(file.parameters))}"
+            hint = did_you_mean(name, list(file.parameters))
+            what = f"no parameter is called '{name[:80]}'{hint}"
             faults.append(Fault("fixed", what, section="fixed"))
             continue
         changed["parameters"] = True
