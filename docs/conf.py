@@ -18,3 +18,5 @@ numpydoc_show_class_members = False
 html_theme = "furo"
 html_title = f"carkinetics {release}"
 html_show_sourcelink = False
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]

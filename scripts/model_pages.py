@@ -48,7 +48,7 @@ def write_figure(name: str) -> Path:
     path = FOLDER / "images" / f"{name}.png"
     path.parent.mkdir(exist_ok=True)
     drawn = plot_model(model).figure
-    drawn.savefig(path, dpi=100, metadata={"Description": model.text_hash, "Software": None})
+    drawn.savefig(path, dpi=140, metadata={"Description": model.text_hash, "Software": None})
     return path
 
 

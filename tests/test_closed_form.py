@@ -54,6 +54,54 @@ def test_stein_agrees_with_the_published_curve():
     assert level[:, 0] == pytest.approx(by_hand(days, params), abs=1e-11)
 
 
+def test_a_rounded_curve_is_the_same_away_from_its_kink_and_has_none():
+    """The kink at the peak: ``max`` is off by width exp(-distance / width) at most, times a slope.
+
+    Where the slope of the level by the peak day jumps, by growth plus decline, that of the rounded
+    curve passes from one side to the other within some widths.
+    """
+    model = ck.load_model("stein_2019")
+    typical = np.array([list(model.typical("copies/ug").values())])
+    days = np.array([1.0, 6.0, 8.3, 9.3, 10.3, 14.0, 28.0, 180.0])
+    rows = np.repeat(typical, len(days), axis=0)
+    exact, _ = compiled(model.system(), days)(rows)
+    level, _ = compiled(model.system(rounding=0.25), days)(rows)
+    slopes = np.log(2) / typical[0, 2] + typical[0, 3]
+    bound = 1.01 * slopes * 0.25 * np.log1p(np.exp(-np.abs(days - 9.3) / 0.25)) + 1e-12
+    off = np.abs(level - exact)[:, 0]
+    assert (off < bound).all()
+    assert off[3] > 0.15
+    across = np.repeat(typical, 200, axis=0)
+    across[:, 1] = np.linspace(8.3, 10.3, 200)
+    _, gradient = compiled(model.system(rounding=0.25), np.full(200, 9.3))(across)
+    # The slope of a logistic is a quarter of its height per width, times the step.
+    assert np.abs(np.diff(gradient[:, 1])).max() < 1.05 * slopes * 0.0101 / (4 * 0.25)
+    _, jumping = compiled(model.system(), np.full(200, 9.3))(across)
+    assert np.abs(np.diff(jumping[:, 1])).max() > 0.95 * slopes
+
+
+@pytest.mark.parametrize("name", ["ogasawara_2021", "liu_2021", "stein_2019_comedication"])
+def test_nothing_abrupt_on_an_estimated_day_is_left_in_a_rounded_curve(name):
+    """Also where one is inside another; what is known, such as a day of tocilizumab, may stay."""
+    system = ck.load_model(name).system(rounding=0.25)
+    for piecewise in system.levels[0].atoms(sympy.Piecewise):
+        assert not piecewise.free_symbols & {system.time, *system.parameter_symbols}
+
+
+def test_where_is_rounded_into_a_mixture():
+    text = ck.load_model("stein_2019").text.replace(
+        '"min(t - tmax, 0)"', '"where(t < tmax, t - tmax, 0)"'
+    )
+    model = ck.Model.from_text(text)
+    system = model.system(rounding=0.25)
+    assert not system.levels[0].atoms(sympy.Piecewise)
+    typical = np.array([list(model.typical("copies/ug").values())] * 2)
+    days = np.array([2.0, 28.0])
+    rounded, _ = compiled(system, days)(typical)
+    exact, _ = compiled(model.system(), days)(typical)
+    assert rounded == pytest.approx(exact, abs=1e-9)
+
+
 def test_a06_typical_stein_patient():
     """C(28) 1,373.6 and C(365) 60.74 copies/ug at the published values."""
     model = ck.load_model("stein_2019")

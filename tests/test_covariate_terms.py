@@ -86,6 +86,35 @@ def test_center_and_scale_can_be_chosen(stein, cohort, table):
     assert column.per == f"{np.log(2):g}"
 
 
+FITTABLE = [
+    *("stein_2019", "stein_2019_comedication", "ogasawara_2021", "liu_2021", "wu_2025"),
+    *("kimmel_2021", "mueller_schoell_2021", "cd4_cd8_expansion"),
+    *("cd4_cd8_antigen", "antigen_escape"),
+]
+
+
+@pytest.mark.parametrize("name", FITTABLE)
+def test_every_model_meant_to_be_fitted_takes_age_group_dose_and_product(name, stein, table):
+    """On the first of its parameters that varies, with the priors of the documentation."""
+    table = table.assign(cd4_share=[0.6, 0.4, 0.7, 0.5, 0.3, 0.65])
+    both = ck.simulate(stein, seed=8, visits=VISITS, patients=table, covariates={})
+    model = ck.load_model(name)
+    if model.mixture:
+        begin = model.text.index("[mixture.")
+        text = model.text[:begin] + model.text[model.text.index("[cases.", begin) :]
+        model = ck.Model.from_text(text, name)
+    varying = [key for key, parameter in model.parameters.items() if parameter.vary]
+    plan = plan_fit(
+        model,
+        both,
+        assays=["qpcr" if "qpcr" in model.observed else "flow"],
+        covariates={varying[0]: ["age_group", "log(dose)", "cd4_share"]},
+    )
+    design = plan.covariates.of(varying[0])
+    assert design.matrix.shape == (N, len(design.names)) == (N, 4)
+    assert {prior.text for prior in design.priors} == {"normal(mean=0, sd=0.5)"}
+
+
 def test_missing_values_at_the_mean_are_named(stein, cohort):
     column = columns(stein, cohort, ck.Covariate("weight", missing="mean"))["weight"]
     assert column.imputed == ("S03", "S06")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -26,15 +28,55 @@ CHOSEN = {
 }
 VISITS = (0.5, 1.5, 3, 4, 5, 6, 7, 8, 10, 12, 14, 17, 21, 28, 42, 60, 90, 180, 365)
 ASSAY = {"kimmel_2021": "flow", "mueller_schoell_2021": "flow", "antigen_escape": "flow"}
-ASSAY |= {"cd4_cd8_antigen": "flow"}
+ASSAY |= {"cd4_cd8_antigen": "flow", "cd4_cd8_expansion": "flow"}
+# What CAR T cells in blood do not show is held: at the values the cohort was drawn with, and the
+# antigen of `cd4_cd8_antigen`, which has a doubling time of 30 days, does not come back.
+HELD = {
+    "cd4_cd8_antigen": {"regrowth_time": 10_000.0, "cd4_help": 0.1},
+    "antigen_escape": {
+        **{"regrowth_time": 10.0, "escaped_share": 1e-5, "antigen_loss": 1e-6},
+        **{"escape_cost": 0.1, "bystander": 0.05, "half_stimulation": 0.05},
+    },
+}
+# Who relapses is treated otherwise, and has no more samples: no second expansion is seen.
+DROPOUT = {"antigen_escape": "tumor > 0.01"}
 # No memory phase, so nothing is seen of them later.
 EARLY = {"kimmel_2021", "mueller_schoell_2021"}
 # Its published patients: a quarter hardly expand, nearly all are below the limit by day 90.
 UNLIKE = {"mueller_schoell_2021"}
 NAMES = [
-    *("stein_2019_comedication", "ogasawara_2021", "liu_2021", "wu_2025", "kimmel_2021"),
-    *("mueller_schoell_2021", "cd4_cd8_antigen", "antigen_escape"),
+    *("stein_2019", "stein_2019_comedication", "ogasawara_2021", "liu_2021", "wu_2025"),
+    *("kimmel_2021", "mueller_schoell_2021", "cd4_cd8_expansion"),
+    *("cd4_cd8_antigen", "antigen_escape"),
 ]
+
+
+@cache
+def drawn(name):
+    """Return a model and 20 virtual patients of it: SYNTHETIC, not patient data."""
+    model = ck.load_model(name).with_values(CHOSEN.get(name, {}))
+    if model.mixture:
+        # A fit knows the reference class only.
+        model = ck.Model.from_text(without_classes(model.text), name)
+    cohort = ck.simulate(
+        model,
+        20,
+        seed=12,
+        assays=[ASSAY.get(name, "qpcr")],
+        visits=[day for day in VISITS if day <= 60 or name not in EARLY],
+        lloq={"qpcr": 10.0, "flow": 0.05},
+        inputs=inputs_of(model),
+        dropout=DROPOUT.get(name),
+    )
+    return model.with_fixed(HELD.get(name, {})), cohort
+
+
+@cache
+def sampled(name):
+    """Fit them by NUTS."""
+    model, cohort = drawn(name)
+    checked = name not in UNLIKE
+    return ck.fit(model, cohort, seed=3, draws=1500, chains=2, progress="none", prior_check=checked)
 
 
 @pytest.mark.slow
@@ -46,21 +88,37 @@ def test_known_numbers_are_recovered(name):
     4.5 it is a false alarm of 7e-6 each. The mean of the squares of up to seven is below 4 with
     a false-alarm rate of 2e-4.
     """
-    model = ck.load_model(name).with_values(CHOSEN.get(name, {}))
-    if model.mixture:
-        # A fit knows the reference class only.
-        model = ck.Model.from_text(without_classes(model.text), name)
-    assay = ASSAY.get(name, "qpcr")
-    visits = [day for day in VISITS if day <= 60 or name not in EARLY]
-    limits = {"qpcr": 10.0, "flow": 0.05}
-    cohort = ck.simulate(
-        model, 20, seed=12, assays=[assay], visits=visits, lloq=limits, inputs=inputs_of(model)
-    )
+    assert_recovered(sampled(name))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_laplace_recovers_and_agrees_with_nuts(name):
+    """Medians of ln Cmax and ln AUC0-28 of every patient, in posterior SDs of NUTS.
+
+    From 2,000 and some 1,500 effective draws the median is off by 0.05 SD at most, in 99 of 100
+    patients. Where a patient's samples allow two curves, the approximation sees one of them.
+    """
+    model, cohort = drawn(name)
     checked = name not in UNLIKE
-    fit = ck.fit(
-        model, cohort, seed=3, draws=1000, tune=1000, chains=2, progress="none", prior_check=checked
-    )
-    unit = "cells/uL" if assay == "flow" else "copies/ug"
+    quick = ck.fit(model, cohort, seed=1, method="laplace", progress="none", prior_check=checked)
+    assert_recovered(quick)
+    for quantity in ("cmax", "auc_0_28"):
+        one, other = (
+            np.log(f.data["carkinetics/exposure_check"][quantity].values).reshape(-1, 20)
+            for f in (quick, sampled(name))
+        )
+        spread = other.std(axis=0)
+        away = np.abs(np.median(one, axis=0) - np.median(other, axis=0)) / spread
+        ratio = one.std(axis=0) / spread
+        assert (away < 0.25).sum() >= 19, away
+        assert away.max() < 0.5, away
+        assert ((ratio > 0.8) & (ratio < 1.25)).sum() >= 19, ratio
+
+
+def assert_recovered(fit):
+    """Compare the population centers with what the patients were drawn from."""
+    unit = fit.plan.layout.latent_unit
     truth = fit.plan.model.typical(unit)
     z = {}
     for p in fit.plan.varying:

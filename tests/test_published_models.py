@@ -320,6 +320,29 @@ def test_values_become_part_of_the_text():
         model.with_values({"dose": float("nan")})
 
 
+def test_held_parameters_become_part_of_the_text():
+    model = ck.load_model("stein_2019")
+    other = model.with_fixed({"beta": 0.003}).with_values({"alpha": 0.2})
+    other = other.with_fixed({"memory_fraction": 0.01})
+    assert ck.Model.from_text(other.text, "stein_2019") == other
+    assert other.text.count("[fixed]") == other.text.count("[values]") == 1
+    assert other.system().parameters == ("cmax", "tmax", "doubling_time", "alpha")
+    assert other.parameters["beta"].value == 0.003
+    assert other.parameters["beta"].prior is None
+    assert other.parameters["beta"].vary is None
+    assert other.published == ()
+    assert model.with_fixed({}) is model
+    with pytest.raises(ModelFileError, match="no parameter is called 'betta'; did you mean 'beta'"):
+        model.with_fixed({"betta": 1.0})
+    with pytest.raises(ModelFileError, match=r"fixed.*no finite numbers"):
+        model.with_fixed({"beta": float("inf")})
+    # Nobody differs in what is held, and a fit has no variable for it.
+    drawn = ck.simulate(other, 3, seed=1, assays=["qpcr"])
+    free = {variable.name for variable in ck.build_model(other, drawn).free_RVs}
+    assert {"log_cmax", "omega_cmax"} <= free
+    assert not {name for name in free if "beta" in name or "memory" in name}
+
+
 def test_cases_are_other_published_numbers():
     model = ck.load_model("sahoo_2020")
     assert model.cases["T9"].values["k2"] == -2e-13
@@ -379,6 +402,18 @@ def test_more_killing_never_leaves_more_antigen():
         for day in (12.0, 8.0)
     )
     assert (early <= late * (1 + 1e-9)).all()
+
+
+@pytest.mark.parametrize("half_stimulation", [0.01, 0.05, 0.2])
+@pytest.mark.parametrize("half_life", [2.0, 8.0])
+def test_level_at_peak_is_the_peak_whatever_half_stimulation_is(half_stimulation, half_life):
+    """Exactly the level plus that of day 0, where antigen does not grow."""
+    model = ck.load_model("cd4_cd8_antigen", ["total"])
+    given = {"half_stimulation": half_stimulation, "contraction_half_life": half_life}
+    given |= {"regrowth_time": 1e9, "memory_fraction": 1e-9, "level_at_peak": 100.0}
+    curves = ck.model_curves(model, np.linspace(8.0, 24.0, 1601), given)
+    start = 2.0 ** (-11.0 / 0.8)
+    assert curves["level"].max() == pytest.approx(100.0 * (1.0 + start), rel=1e-5)
 
 
 def test_without_help_and_differences_cd4_and_cd8_follow_one_course():

@@ -19,7 +19,7 @@ from carkinetics.inference.covariates import Request
 from carkinetics.inference.described import describe
 from carkinetics.inference.gate import Gate, prior_gate, require
 from carkinetics.inference.patient_inputs import Request as InputRequest
-from carkinetics.inference.planning import Plan, plan_fit
+from carkinetics.inference.planning import Plan, plan_fit, rounded
 from carkinetics.inference.progress import Reporter
 from carkinetics.inference.result import Fit
 from carkinetics.inference.reuse import machine
@@ -205,7 +205,7 @@ def approximate_fit(
     gate = _told_gate(plan, seed, prior_check, reporter)
     with ExitStack() as kept:
         with reporter.step("Compiling"):
-            ready = ready_to_run(plan, kept.enter_context(machine(plan)))
+            ready = ready_to_run(plan, kept.enter_context(machine(rounded(plan))))
         started = time.monotonic()
         with reporter.step("Approximating the posterior"):
             prepared, drawn = approximate_plan(ready, settings.chains, settings.draws, seed)

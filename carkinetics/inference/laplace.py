@@ -18,9 +18,11 @@ from carkinetics.errors import FitError
 from carkinetics.inference.climb import climb
 from carkinetics.inference.marginal import Conditional, Density, Marginal, NoMode
 
-_STEPS, _NEWTON, _LONGEST = 150, 6, 3.0
+_STEPS, _NEWTON, _LONGEST = 150, 12, 3.0
 # Gradient at the optimum and length of a first difference, in units of the conditional SDs.
 _AT_OPTIMUM, _FIRST_STEP = 3e-2, 0.5
+# Differences of the density, in nats, that its own error makes.
+_NOISE = 1e-2
 # Length of a difference along the axes of the approximation, in SDs.
 _STEP = 0.7
 # A curvature below this counts as this: no SD is more than seven times what it would be if
@@ -171,7 +173,9 @@ def _described(
     axes = _Axes(marginal, best, rough.root, _STEP, both=True, near=rough)
     root = axes.root
     best = _polished(marginal, best, axes)
-    lopsided = 0.5 * root @ (root.T @ axes.third)
+    # Seen from differences of `_STEP` SDs, a mean further away than that is not seen at all: there
+    # a patient's mode has jumped from one reading of the samples to another.
+    lopsided = root @ np.clip(0.5 * root.T @ axes.third, -_STEP, _STEP)
     return Approximation(
         marginal=marginal,
         center=best,
@@ -184,21 +188,33 @@ def _described(
 
 
 def _polished(marginal: Marginal, best: Conditional, axes: _Axes) -> Conditional:
-    """Take the last steps to the optimum, Newton's, shortened where they lead too far."""
-    first = best.shared
+    """Take the last steps to the optimum: Newton's, with a curvature that each step corrects.
+
+    So close to it a step gains no more than the noise of the density: what counts is the slope.
+    Every step tells how the slope really changes along it (Broyden 1965, doi
+    10.1090/S0025-5718-1965-0198670-6); one that leads too far is taken back, but has told it.
+    """
+    first, slope = best.shared, axes.root.T @ best.gradient
+    inverse = np.eye(slope.size)  # of the curvature, along axes one SD long
     for taken in range(_NEWTON):
-        slope = axes.root.T @ best.gradient
         if taken and np.abs(slope).max() < _AT_OPTIMUM:
             break
-        for share in (1.0, 0.5, 0.2):
-            step = axes.root @ (share * slope)
-            with suppress(NoMode):
-                found = marginal.at(best.shared + step, *axes.predicted(best.shared + step - first))
-                if found.log_marginal > best.log_marginal:
-                    best = found
-                    break
-        else:
-            break
+        step = inverse @ slope
+        step *= min(1.0, _STEP / max(float(np.abs(step).max()), 1e-12))
+        try:
+            theta = best.shared + axes.root @ step
+            found = marginal.at(theta, *axes.predicted(theta - first))
+        except NoMode:
+            inverse *= 0.5
+            continue
+        new = axes.root.T @ found.gradient
+        learned = inverse @ (slope - new)
+        along = float(step @ learned)
+        if abs(along) > 1e-3 * float(step @ step):
+            inverse += np.outer(step - learned, step @ inverse) / along
+        gain = found.log_marginal - best.log_marginal
+        if gain > -_NOISE and (gain > _NOISE or np.abs(new).max() < np.abs(slope).max()):
+            best, slope = found, new
     return best
 
 

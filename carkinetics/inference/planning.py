@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -30,6 +31,8 @@ from carkinetics.solve.compiled import DEFAULT_TOLERANCE, CompiledSystem, compil
 PREFIX = {"log": "log_", "logit": "logit_", "identity": ""}
 # Name of a patient's own offset between qPCR and flow, an effect of the assay link.
 SHIFT = "qpcr_shift"
+# Over how many days `rounded` rounds kinks: narrow against the time between visits.
+_ROUNDING = 0.25
 
 
 @dataclass(frozen=True)
@@ -227,6 +230,19 @@ def plan_fit(
     if scale:
         plan.prior_texts()  # a prior that cannot be as wide is told now
     return plan
+
+
+def rounded(plan: Plan) -> Plan:
+    """Round the kinks that a closed form has on estimated days, such as that of its peak.
+
+    A Gaussian approximation needs a density that is smooth over its own width; where a day falls
+    on a visit, that of an abrupt change has an edge. Differential equations say themselves how
+    abrupt a change is.
+    """
+    if not plan.system.closed_form:
+        return plan
+    smooth = plan.model.system(open_inputs=bool(plan.inputs.names), rounding=_ROUNDING)
+    return dataclasses.replace(plan, system=smooth)
 
 
 def observed_sigma(model: Model, assay: str) -> Prior:

@@ -133,7 +133,8 @@ class Model:
     def published(self) -> tuple[Claim, ...]:
         """The published numbers, each next to what the model gives at its typical values."""
         # A claim is about the numbers of the source, not about those of a user.
-        return () if self._file.values else tuple(check_claims(self._file, self.derived()))
+        own = self._file.values or self._file.fixed
+        return () if own else tuple(check_claims(self._file, self.derived()))
 
     @property
     def absent(self) -> dict[str, str]:
@@ -256,8 +257,41 @@ class Model:
         text = text_with_values(self.text, self._file, values)
         return Model.from_text(text, self.name, self.cell_types)
 
+    def with_fixed(self, values: Mapping[str, float]) -> Model:
+        """Return the model with some parameters held at values: a fit does not estimate them.
+
+        For what the data at hand cannot see: in a fit it would stay at its prior, and carry the
+        width of that prior, and its odd corners, into everything else.
+
+        Parameters
+        ----------
+        values : mapping of str to float
+            Parameters with a prior, each in its unit: the value that all patients have. They are
+            written at the end of the model's text, as those of `with_values`.
+
+        Raises
+        ------
+        ModelFileError
+            For a name that is no parameter of the model.
+
+        Examples
+        --------
+        >>> from carkinetics.library import load_model
+        >>> model = load_model("stein_2019").with_fixed({"beta": 0.0032})
+        >>> "beta" in model.system().parameters
+        False
+        """
+        if not values:
+            return self
+        text = text_with_values(self.text, self._file, {}, values)
+        return Model.from_text(text, self.name, self.cell_types)
+
     def system(
-        self, cell_types: Sequence[str] | None = None, *, open_inputs: bool = False
+        self,
+        cell_types: Sequence[str] | None = None,
+        *,
+        open_inputs: bool = False,
+        rounding: float = 0.0,
     ) -> System:
         """Return the scalar SymPy equations.
 
@@ -267,8 +301,13 @@ class Model:
             See `with_cell_types`.
         open_inputs : bool
             Leave `inputs` as symbols; else they are numbers, their defaults.
+        rounding : float
+            Round the kinks of the curve (``min``, ``max``, ``where`` of the time) over this many
+            days; 0: as written.
         """
         chosen = self if cell_types is None else self.with_cell_types(cell_types)
+        if rounding:
+            return write_system(chosen._sheet, open_inputs and bool(chosen.inputs), rounding)
         return chosen._open_system if open_inputs else chosen._system
 
     @cached_property

@@ -9,7 +9,7 @@ import sympy
 from sympy.core.relational import Relational
 
 from carkinetics.equations.nodes import TIME, EquationFault, Expression, point_at
-from carkinetics.equations.symbolic import number, to_sympy
+from carkinetics.equations.symbolic import Rounding, number, to_sympy
 from carkinetics.errors import Fault, ModelFileError
 from carkinetics.model.checks import dynamic_names
 from carkinetics.model.sheet import Sheet
@@ -100,10 +100,11 @@ def expanded_name(name: str, cell_type: str | None) -> str:
 class _Writer:
     """Gives the SymPy expression of every name, for every cell type."""
 
-    def __init__(self, sheet: Sheet, open_inputs: bool) -> None:
+    def __init__(self, sheet: Sheet, open_inputs: bool, rounding: float) -> None:
         self.sheet, self.open_inputs = sheet, open_inputs
         self.absent: list[str] = []
         self.time = sympy.Symbol(TIME, real=True)
+        self.rounding = Rounding(self.time, rounding) if rounding else None
         self.known: dict[tuple[str, str | None], sympy.Expr] = {}
 
     def name(self, name: str, cell_type: str | None) -> sympy.Expr:
@@ -149,7 +150,9 @@ class _Writer:
         """Return the expression at a place of the file."""
         expression = self.sheet.expressions[where]
         try:
-            return to_sympy(expression.root, self.name, self.sheet.cell_types, cell_type)
+            return to_sympy(
+                expression.root, self.name, self.sheet.cell_types, cell_type, self.rounding
+            )
         except EquationFault as fault:
             raise ModelFileError(_fault(where, expression, fault)) from fault
 
@@ -163,9 +166,12 @@ def _fault(where: str, expression: Expression, fault: EquationFault) -> Fault:
     return Fault(where, f"{fault.what}\n{shown}", section=where)
 
 
-def write_system(sheet: Sheet, open_inputs: bool = False) -> System:
-    """Write out a checked sheet; inputs become numbers, or symbols where they are left open."""
-    writer, file = _Writer(sheet, open_inputs), sheet.file
+def write_system(sheet: Sheet, open_inputs: bool = False, rounding: float = 0.0) -> System:
+    """Write out a checked sheet; inputs become numbers, or symbols where they are left open.
+
+    With a `rounding` above 0, kinks of the curves are rounded over that many days.
+    """
+    writer, file = _Writer(sheet, open_inputs, rounding), sheet.file
     states = [(name, cell) for name, s in file.states.items() for cell in writer.cells(s.over)]
     used = dynamic_names(sheet)
     parameters = [

@@ -244,3 +244,4 @@ class ModelFile(_Table):
     published: dict[str, ClaimTable] = Field(default={}, max_length=MAX_ENTRIES)
     published_priors: float | None = Field(default=None, gt=0, le=100)
     values: dict[str, float] = Field(default={}, max_length=MAX_ENTRIES)
+    fixed: dict[str, float] = Field(default={}, max_length=MAX_ENTRIES)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from carkinetics.model import Model
 from carkinetics.plotting.style import (
@@ -30,7 +31,8 @@ from carkinetics.solve.model_curves import level_names, model_curves
 from carkinetics.solve.trajectory import right_side, solve_states
 
 _MOST_PANELS = 9
-_LONGEST = 3e6  # the largest number written out at a tick
+# Between these numbers are written out at a tick.
+_SMALLEST, _LARGEST = 1e-4, 3e6
 _PANEL = (3.4, 2.6)  # inches
 # What lies further below the highest typical value is not shown.
 _DECADES = {"level": 6.0, "output": 8.0}
@@ -90,7 +92,7 @@ def plot_model(
     for axes in panels[len(names) :]:
         axes.remove()
     figure.suptitle(fold(model.title, _PANEL[0] * columns), fontsize=10, ha="left", x=0.01)
-    _write_caption(figure, list(absent), spread)
+    _write_caption(figure, list(absent), spread if n_patients else None)
     return Picture(figure, panels[: len(names)])
 
 
@@ -166,7 +168,8 @@ def _draw(
         axes.legend(loc="lower right", ncols=3, handlelength=1.2, columnspacing=1.0)
     what = _title(model, name, unit)
     axes.set_title(fold(what, _PANEL[0] - 0.4), fontsize=9)
-    log_levels(axes, f"[{UNIT_LABELS.get(unit, unit)}]" if unit != "1" else "share")
+    # What a number without unit is told in, such as the burden on day 0, its title says.
+    log_levels(axes, f"[{UNIT_LABELS.get(unit, unit)}]" if unit != "1" else "[no unit]")
     _few_ticks(axes)
     day_axis(axes, until, _PANEL[0] - 0.8)
     axes.grid(True, axis="y", color=MUTED, alpha=0.25, linewidth=0.5)
@@ -186,17 +189,27 @@ def _title(model: Model, name: str, unit: str) -> str:
 
 
 def _few_ticks(axes: Axes) -> None:
-    """Write powers of ten where plain numbers would be long."""
+    """Write powers of ten, and nothing else, where plain numbers would be long."""
     low, high = axes.get_ylim()
-    if high >= _LONGEST or low < 1 / _LONGEST:
+    if high >= _LARGEST or low < _SMALLEST:
         log_ticks(axes.yaxis, np.log10(high / low), most=7)
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _power_text(value)))
 
 
-def _write_caption(figure: Figure, absent: Sequence[str], spread: str) -> None:
+def _power_text(value: float) -> str:
+    """Write a positive number as a power of ten, with a factor where it is not 1."""
+    power = int(np.floor(np.log10(value) + 1e-9))
+    factor = round(value / 10.0**power)
+    return f"$10^{{{power}}}$" if factor == 1 else f"${factor}\\cdot10^{{{power}}}$"
+
+
+def _write_caption(figure: Figure, absent: Sequence[str], spread: str | None) -> None:
     line = "Line: the typical patient."
     if absent:
         what = ", ".join(absent) if len(absent) <= 4 else f"{len(absent)} numbers"
         line = f"Line: no published value is at hand for {what}; medians of weak priors stand for"
         line += " it." if len(absent) == 1 else " them."
-    band = f" Band: 90 % of virtual patients who differ by {spread}." if spread else ""
+    band = "" if spread is None else " No band: no differences between patients are published."
+    if spread:
+        band = f" Band: 90 % of virtual patients who differ by {spread}."
     caption(figure, line + band, synthetic=False)
