@@ -112,6 +112,17 @@ def test_the_interval_of_a_median_is_named(synthetic):
     assert "plain scale" in other
 
 
+def test_c07_a_median_where_the_curve_is_flat_at_one_half_is_printed_as_such(synthetic):
+    """Eight events on days 1 to 8, eight patients censored on day 20: first day is 8."""
+    table = synthetic.patients.assign(
+        pfs_day=[*range(1, 9), *[20] * 8], pfs_event=[True] * 8 + [False] * 8
+    )
+    words = words_of(ck.plot_survival(dataclasses.replace(synthetic, patients=table), "pfs"))
+    assert "median [days] 8 " in words
+    assert "flat at one half from there" in " ".join(words.split())
+    assert "flat at one half" not in words_of(ck.plot_survival(synthetic, "pfs"))
+
+
 def test_the_band_of_a_curve_holds_until_its_last_day(synthetic):
     """The last patient progresses on day 523: the limits of day 232 bound the curve until then."""
     picture = ck.plot_survival(synthetic, "pfs")
