@@ -268,4 +268,141 @@ def test_firth_cox_limits_enclose_the_estimate(seed):
 
 def test_firth_cox_takes_one_covariate():
     found = firth_cox([1, 2, 3], [1, 1, 1], np.arange(6.0).reshape(3, 2) ** 2)
+    assert found.reason == "the penalized model takes one covariate"    groups = [(d, r) for d, r in groups if event[r][time[r] == d].sum() < r.sum()]
+    struck = np.concatenate([event[risk] & (time[risk] == day) for day, risk in groups])
+    theirs = discrete.ConditionalLogit(
+        struck.astype(float),
+        np.concatenate([x[risk] for _, risk in groups])[:, None],
+        groups=np.concatenate([np.full(risk.sum(), day) for day, risk in groups]),
+    ).fit(disp=0)
+    ours = cox(time, event, x, ties="exact")
+    assert ours.coefficients[0] == pytest.approx(theirs.params[0], abs=1e-5)
+    assert ours.standard_errors[0] == pytest.approx(theirs.bse[0], rel=1e-3)
+    assert ours.lower[0] < ours.coefficients[0] < ours.upper[0]
+    assert (ours.n, ours.n_events) == (14, int(event.sum()))
+
+
+def test_exact_ties_without_any_are_those_of_efron():
+    time, event, x = np.arange(1.0, 9), [1, 1, 0, 1, 1, 1, 0, 1], [3.0, 1, 2, 4, 1, 0, 2, 1]
+    one, other = cox(time, event, x), cox(time, event, x, ties="exact")
+    for name in ("coefficients", "standard_errors", "lower", "upper", "p_values"):
+        np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=1e-4)
+    assert one.loglik == pytest.approx(other.loglik, abs=1e-8)
+
+
+def test_exact_ties_take_one_covariate_and_an_unknown_way_is_refused():
+    x = np.array([[1.0, 2], [2, 1], [3, 3], [0, 1]])
+    found = cox([1, 2, 3, 4], [1, 1, 1, 0], x, ties="exact")
+    assert found.reason == "the exact treatment of ties takes one covariate"
+    with pytest.raises(DataError, match=r"ties is 'exakt'\n.*efron, breslow, exact"):
+        cox([1, 2, 3, 4], [1, 1, 1, 0], x, ties="exakt")
+
+
+def test_c03_cox_of_rossi(reference):
+    data = pd.read_csv(reference / "rossi.csv")
+    names = ["fin", "age", "race", "wexp", "mar", "paro", "prio"]
+    found = cox(data["week"], data["arrest"], data[names])
+    expected = [-0.379422, -0.057438, 0.313900, -0.149796, -0.433704, -0.084871, 0.091497]
+    assert found.coefficients == pytest.approx(expected, abs=1e-5)
+    errors = [0.191379, 0.021999, 0.307993, 0.212224, 0.381868, 0.195757, 0.028649]
+    assert found.standard_errors == pytest.approx(errors, abs=1e-5)
+    assert found.loglik == pytest.approx(-658.747659, abs=1e-5)
+    assert (found.n, found.n_events) == (432, 114)
+
+
+def test_cox_limits_and_p_come_from_the_partial_likelihood():
+    """Partial likelihood written out for five patients without ties."""
+    x, event = np.array([2.0, 1.0, 3.0, 0.5, 1.5]), np.array([1, 1, 0, 1, 1])
+    found = cox([1, 2, 3, 4, 5], event, x)
+
+    def loglik(b):
+        return sum(b * x[i] - np.log(np.exp(b * x[i:]).sum()) for i in range(5) if event[i])
+
+    top = loglik(found.coefficients[0])
+    assert found.loglik == pytest.approx(top, abs=1e-9)
+    assert found.p_values[0] == pytest.approx(stats.chi2.sf(2 * (top - loglik(0.0)), 1), abs=1e-9)
+    for limit in (found.lower[0], found.upper[0]):
+        assert top - loglik(limit) == pytest.approx(stats.chi2.ppf(0.95, 1) / 2, abs=1e-6)
+
+
+def test_cox_finds_its_maximum_beside_a_patient_far_below_the_others():
+    rng = np.random.default_rng(1)
+    for _ in range(10):
+        x = rng.normal(4, 1, 32)
+        x[rng.integers(32)] = -20
+        found = cox(rng.exponential(100, 32), rng.random(32) < 0.5, x)
+        assert found.lower[0] < found.coefficients[0] < found.upper[0]
+
+
+def test_monotone_likelihood_is_found_and_refused():
+    x = [4.0, 3.0, 2.0, 1.0]
+    assert is_monotone([1, 2, 3, 4], [1, 1, 0, 0], x)
+    assert not is_monotone([1, 2, 3, 4], [1, 1, 0, 0], [3.0, 4.0, 2.0, 1.0])
+    found = cox([1, 2, 3, 4], [1, 1, 0, 0], x)
+    assert "monotone likelihood" in found.reason
+    assert np.isnan(found.coefficients[0])
+    firth = firth_cox([1, 2, 3, 4], [1, 1, 0, 0], x)
+    assert np.isfinite([firth.coefficients[0], firth.lower[0], firth.upper[0]]).all()
+
+
+@pytest.mark.parametrize("fit", [cox, firth_cox])
+@pytest.mark.parametrize(
+    ("time", "event", "x", "reason"),
+    [
+        ([1, 2, 3], [0, 0, 0], [1.0, 2, 3], "there is no event among 3 patients"),
+        ([1, 2, 3], [1, 1, 1], [2.0, 2, 2], "the exposure is the same in all patients"),
+        ([1, 2, 3], [0, 1, 1], [1.0, 2, 2], "in all patients at risk when events occur"),
+    ],
+)
+def test_what_has_no_hazard_ratio_gives_a_reason(fit, time, event, x, reason):
+    found = fit(time, event, x)
+    assert reason in found.reason
+    assert np.isnan(found.p_values[0])
+
+
+# Cox after Firth.
+
+
+def test_d04_firth_cox_of_two_individuals_is_a_ratio_of_3():
+    found = firth_cox([1, 2], [1, 0], [1.0, 0.0])
+    assert np.exp(found.coefficients[0]) == pytest.approx(3, abs=1e-6)
+
+
+def test_firth_cox_agrees_with_firthmodels_given_ties():
+    firthmodels = pytest.importorskip("firthmodels")
+    rng = np.random.default_rng(8)
+    x = rng.normal(0, 1, 24)
+    time = np.ceil(rng.exponential(np.exp(-0.7 * x)) * 6)
+    event = rng.random(24) < 0.7
+    theirs = firthmodels.FirthCoxPH(backend="numpy", gtol=1e-6).fit(x[:, None], (event, time))
+    theirs.lrt()
+    limits = theirs.conf_int(0.05, method="pl", tol=1e-6)[0]
+    ours = firth_cox(time, event, x)
+    assert ours.coefficients[0] == pytest.approx(theirs.coef_[0], abs=1e-5)
+    assert ours.standard_errors[0] == pytest.approx(theirs.bse_[0], abs=1e-5)
+    assert ours.loglik == pytest.approx(theirs.loglik_, abs=1e-8)
+    assert ours.p_values[0] == pytest.approx(theirs.lrt_pvalues_[0], abs=1e-6)
+    assert (ours.lower[0], ours.upper[0]) == pytest.approx(tuple(limits), abs=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_firth_cox_limits_enclose_the_estimate(seed):
+    """Monotone, tied and outlying data, on which Newton steps diverge."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.choice([5, 8, 16, 55]))
+    x = rng.normal(4, 1, n)
+    if seed % 3 == 0:
+        x[0] = -20
+    time = rng.exponential(100, n)
+    if seed % 2:
+        time = np.ceil(np.sort(time)[np.argsort(np.argsort(-x))] / 20)
+    event = np.arange(n) < max(2, n // 3)
+    found = firth_cox(time, event, x)
+    assert found.reason == ""
+    assert found.lower[0] < found.coefficients[0] < found.upper[0]
+    assert np.isfinite([found.lower[0], found.upper[0]]).all()
+
+
+def test_firth_cox_takes_one_covariate():
+    found = firth_cox([1, 2, 3], [1, 1, 1], np.arange(6.0).reshape(3, 2) ** 2)
     assert found.reason == "the penalized model takes one covariate"
