@@ -12,7 +12,6 @@ import carkinetics as ck
 from carkinetics.errors import DataError
 from carkinetics.outcomes import (
     causes_of_progression,
-    censor_at_transplant,
     cox,
     cox_across_transplant,
     cumulative_incidence,
@@ -37,10 +36,10 @@ def followed_on(synthetic):
 
 def test_s14_follow_up_can_end_at_transplant(synthetic):
     """The built-in cohort ends it there already; one that goes on is brought back to it."""
-    same = censor_at_transplant(synthetic)
+    same = ck.censor_at_transplant(synthetic)
     pd.testing.assert_frame_equal(same.patients, synthetic.patients, check_dtype=False)
     assert same.notices[-1].text.endswith("0 patient(s) (nobody)")
-    back = censor_at_transplant(followed_on(synthetic))
+    back = ck.censor_at_transplant(followed_on(synthetic))
     columns = ["ttp_day", "progressed", "pfs_day", "pfs_event"]
     pd.testing.assert_frame_equal(
         back.patients[columns].astype(float), synthetic.patients[columns].astype(float)
@@ -64,6 +63,8 @@ def test_s14_transplant_can_compete_with_progression(synthetic):
     picture = ck.plot_incidence(synthetic, transplant_competes=True)
     legend = [t.get_text() for t in picture.figure.legends[0].get_texts()]
     assert legend[:3] == ["progression", "death before it", "transplant before it"]
+    with pytest.raises(DataError, match="goes with progression"):
+        ck.plot_incidence(synthetic, "death", transplant_competes=True)
 
 
 def test_a_progression_before_transplant_stays_one(synthetic):
@@ -145,7 +146,7 @@ def test_what_does_not_go_together_is_refused(synthetic, options, message):
 def test_a_cohort_without_days_of_transplant_says_so(synthetic):
     table = synthetic.patients.drop(columns="hct_day")
     with pytest.raises(DataError, match="hct_day or transplant_day"):
-        censor_at_transplant(dataclasses.replace(synthetic, patients=table))
+        ck.censor_at_transplant(dataclasses.replace(synthetic, patients=table))
 
 
 def test_s11_deaths_of_each_cause_add_up_to_one_minus_survival(synthetic):

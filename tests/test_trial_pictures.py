@@ -30,6 +30,8 @@ PLOTS = {
     "PFS": ck.plot_survival,
     "OS by arm": lambda c, **o: ck.plot_survival(c, "os", by_arm=True, **o),
     "progression": ck.plot_incidence,
+    "transplant": lambda c, **o: ck.plot_incidence(c, transplant_competes=True, **o),
+    "deaths": lambda c, **o: ck.plot_incidence(c, "death", **o),
     "onset of CRS": lambda c, **o: ck.plot_incidence(c, "crs_grade", **o),
     "onset of IEC-HS": lambda c, **o: ck.plot_incidence(c, "iec_hs", **o),
     "response": ck.plot_response,

@@ -121,7 +121,7 @@ def associate(
         refused where the outcome is a toxicity.
     transplant_over_time : bool
         Survival only: also let the hazard change on the day of transplant. To end follow-up
-        there instead, give ``censor_at_transplant(cohort)``.
+        there instead, give ``ck.censor_at_transplant(cohort)``.
     assumed_ratio : float, optional
         Hazard or odds ratio per doubling at which the power beside a p-value above 0.05 is told;
         0.6 and 1.7 by default.

@@ -81,7 +81,7 @@ def plot_incidence(
     Raises
     ------
     DataError
-        If the event is unknown or its columns are missing.
+        If the event is unknown, its columns are missing, or it has no competing transplant.
     """
     curve, table, names = _estimate(cohort, event, probability, transplant_competes)
     last = _MONTHS if event in _ONSETS else float(table["day"].max())
@@ -89,7 +89,8 @@ def plot_incidence(
     km = None
     if event == "progression":
         km = kaplan_meier(table["day"], table["cause"] == PROGRESSION)
-        lines.append(_overstated(curve, km))
+        first = "died or had a transplant" if transplant_competes else "died"
+        lines.append(_overstated(curve, km, first))
     height = 0.5 * width + 0.75 + height_below(lines, width, 1)
     figure, panels = new_figure(width, height)
     axes = panels[0]
@@ -107,7 +108,8 @@ def plot_incidence(
     axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     axes.set_xlabel("Day since infusion", labelpad=2)
     axes.set_ylabel("Cumulative incidence")
-    axes.set_title(fold(_TITLES[event], width - 0.8))
+    title = "Progression, death or transplant first" if transplant_competes else _TITLES[event]
+    axes.set_title(fold(title, width - 0.8))
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", fontsize=7.5,
                   ncols=max(int(width / 1.5), 2))  # fmt: skip
     caption(figure, "\n".join(lines), cohort.synthetic)
@@ -122,6 +124,9 @@ def _estimate(
     if event not in _TITLES:
         remedy = f"Choose from {', '.join(_TITLES)}."
         raise DataError(Fault("plot_incidence", f"no event {event!r}", remedy))
+    if transplant_competes and event != "progression":
+        what = f"transplant_competes goes with progression, not with {event!r}"
+        raise DataError(Fault("plot_incidence", what, "Leave it out."))
     if event in _ONSETS:
         curve = onset_incidence(cohort, event, probability)
         days = np.repeat(curve.day, -np.diff([*curve.n_at_risk, 0]).astype(int))
@@ -145,10 +150,12 @@ def _progression(cohort: Cohort, transplant_competes: bool) -> pd.DataFrame:
     return causes_of_progression(cohort, transplant_competes=transplant_competes)
 
 
-def _overstated(curve: CumulativeIncidence, km: KaplanMeier, day: float = 180.0) -> str:
+def _overstated(
+    curve: CumulativeIncidence, km: KaplanMeier, first: str, day: float = 180.0
+) -> str:
     return (
         f"By day {day:g}: {curve.at(day, PROGRESSION):.1%} progressed; 1 - Kaplan-Meier would say "
-        f"{1 - km.at(day):.1%}, as if nobody had died first."
+        f"{1 - km.at(day):.1%}, as if nobody had {first} first."
     )
 
 
