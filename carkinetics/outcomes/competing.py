@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 PROGRESSION, DEATH, TRANSPLANT = 1, 2, 3
 
 
-def causes_of_progression(
-    cohort: Cohort, *, transplant_competes: bool = False
-) -> pd.DataFrame:
+def causes_of_progression(cohort: Cohort, *, transplant_competes: bool = False) -> pd.DataFrame:
     """Tell which came first: progression, death without it, or the end of follow-up.
 
     Parameters

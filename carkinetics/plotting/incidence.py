@@ -94,9 +94,7 @@ def plot_incidence(
     height = 0.5 * width + 0.75 + height_below(lines, width, 1)
     figure, panels = new_figure(width, height)
     axes = panels[0]
-    for (cause, name), (color, dashes) in zip(
-        names.items(), itertools.cycle(_LOOKS), strict=False
-    ):
+    for (cause, name), (color, dashes) in zip(names.items(), itertools.cycle(_LOOKS), strict=False):
         _step(axes, curve, cause, color, dashes, name)
     if km is not None:
         axes.step([0, *km.day], [0, *(1 - km.survival)], where="post", color=_WRONG, linewidth=0.9,
@@ -150,9 +148,7 @@ def _progression(cohort: Cohort, transplant_competes: bool) -> pd.DataFrame:
     return causes_of_progression(cohort, transplant_competes=transplant_competes)
 
 
-def _overstated(
-    curve: CumulativeIncidence, km: KaplanMeier, first: str, day: float = 180.0
-) -> str:
+def _overstated(curve: CumulativeIncidence, km: KaplanMeier, first: str, day: float = 180.0) -> str:
     return (
         f"By day {day:g}: {curve.at(day, PROGRESSION):.1%} progressed; 1 - Kaplan-Meier would say "
         f"{1 - km.at(day):.1%}, as if nobody had {first} first."

@@ -191,9 +191,9 @@ def _share(found: pd.Series) -> str:
 
 def _routes(every: tuple[Setting, ...]) -> str:
     text = (
-        f"The first of the same trials, fitted by the equations of `{EQUATIONS}`, which the solver integrates, "
-        "instead of the closed form. That model is smooth where the closed form has a kink, so "
-        "that the two need not agree to the last digit."
+        f"The first of the same trials, fitted by the equations of `{EQUATIONS}`, which the solver "
+        "integrates, instead of the closed form. That model is smooth where the closed form has a "
+        "kink, so that the two need not agree to the last digit."
     )
     lines = ["| setting | trials | rejects, closed form | rejects, equations | both agree | "
              "mean difference of slopes | SD of the difference | posterior SD |",
