@@ -68,6 +68,9 @@ def test_the_page_tells_what_the_rows_say(tmp_path):
     assert mean.split(" | ")[1].startswith("**0.200** (")
     assert joint.split(" | ")[2].startswith("**0.750** (")
     assert "-0.70 (-0.70)" in joint
+    (verdict,) = [v for v in text.splitlines() if v.startswith("- N = 64, no association")]
+    assert "40 trials: coverage **0.750** (0.588 to 0.873), **not as asked,** 90.5% or" in verdict
+    assert "type I error **0.250** (0.127 to 0.412), **not as asked,** 7.5% or less" in verdict
     routes = [
         line for line in text.splitlines() if line.startswith("| N = 16") and "| 40 |" in line
     ]

@@ -79,9 +79,16 @@ def exact_cox(
     best, top = float(found.x), -float(found.fun)
     error = 1.0 / np.sqrt(_information(loglik, best))
     lower, upper = profile_interval(loglik, best, top, error, probability)
-    per_unit = np.array([best, error, lower, upper])[:, None] / spread
-    p_value = np.array([likelihood_ratio_p(top, loglik(0.0))])
-    return Regression(*per_unit, p_value, loglik=top, n=time.size, n_events=int(event.sum()))
+    return Regression(
+        np.array([best / spread]),
+        np.array([error / spread]),
+        np.array([lower / spread]),
+        np.array([upper / spread]),
+        np.array([likelihood_ratio_p(top, loglik(0.0))]),
+        loglik=top,
+        n=time.size,
+        n_events=int(event.sum()),
+    )
 
 
 def _information(loglik: Callable[[float], float], at: float) -> float:

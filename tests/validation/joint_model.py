@@ -124,6 +124,8 @@ def page(folder: Path = ROWS) -> str:
         settings = [s for s in every if s.n == n and s.model == CLOSED_FORM and len(s.rows)]
         if settings:
             parts += ["", f"## {n} patients", "", _table(settings)]
+    known = [s for s in every if s.model == CLOSED_FORM and len(s.rows)]
+    parts += ["", "## What was asked of it beforehand", "", *map(_verdict, known)]
     parts += ["", "## Another route to the same slopes", "", _routes(every), "", _footing(every)]
     return "\n".join(parts) + "\n"
 
@@ -187,6 +189,28 @@ def _cells(setting: Setting, name: str) -> list[str]:
 def _share(found: pd.Series) -> str:
     low, high = clopper_pearson(int(found.sum()), len(found))
     return f"**{found.mean():.3f}** ({low:.3f} to {high:.3f})"
+
+
+COVERS, REJECTS, CONSERVATIVE = 0.905, 0.075, 0.025  # at least, at most, and below which it is
+
+
+def _verdict(setting: Setting) -> str:
+    """Say whether coverage and level of the joint model are as asked, and how sure that is."""
+    rows = setting.rows
+    low, high = rows["joint_low"], rows["joint_high"]
+    covers = (low <= setting.slope) & (setting.slope <= high)
+    told = f"coverage {_share(covers)}, {_met(covers.mean() >= COVERS)} {COVERS:.1%} or more"
+    if setting.slope == 0:
+        outside = (low > 0) | (high < 0)
+        told += (
+            f"; type I error {_share(outside)}, {_met(outside.mean() <= REJECTS)} {REJECTS:.1%} "
+        )
+        told += "or less" + ": conservative" * bool(outside.mean() < CONSERVATIVE)
+    return f"- {setting.title}, {len(rows)} trials: {told}."
+
+
+def _met(is_met: bool) -> str:
+    return "as asked," if is_met else "**not as asked,**"
 
 
 def _routes(every: tuple[Setting, ...]) -> str:
