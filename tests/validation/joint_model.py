@@ -95,7 +95,12 @@ def simulate(
     folder: Path = ROWS,
     cores: int = 1,
 ) -> None:
-    """Go on with every setting, or those named, sharing the time between them [min]."""
+    """Go on with every setting, or those named, sharing the time between them [min].
+
+    Without any time nothing is compiled: that writes the page from the rows there are.
+    """
+    if minutes <= 0:
+        return
     chosen = [s for s in settings_in(folder) if not names or s.name in names]
     open_ones = [s for s in chosen if len(s.rows) < (repetitions or s.repetitions)]
     made: dict[tuple[int, str], Estimators] = {}
