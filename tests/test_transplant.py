@@ -165,3 +165,9 @@ def test_s11_deaths_of_each_cause_add_up_to_one_minus_survival(synthetic):
     picture = ck.plot_incidence(synthetic, "death")
     legend = [t.get_text() for t in picture.figure.legends[0].get_texts()]
     assert legend == [name.replace("_", " ") for name in names]
+
+
+def test_deaths_of_nobody_are_drawn_and_said(synthetic):
+    cohort = with_patients(synthetic, died=False)
+    picture = ck.plot_incidence(cohort, "death")
+    assert any("nobody died" in t.get_text() for t in picture.figure.texts)

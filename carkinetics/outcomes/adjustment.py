@@ -101,7 +101,7 @@ def few_events(n_events: int, n_covariates: int) -> tuple[str, ...]:
     if n_covariates == 1:
         return (
             f"{n_events} events, where about {EVENTS_PER_COVARIATE} are needed for one exposure: "
-            "nothing here predicts the outcome of a patient",
+            "no basis for a prediction",
         )
     each = n_events / n_covariates
     return (

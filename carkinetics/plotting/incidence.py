@@ -183,6 +183,6 @@ def _told(
         if event != "death":
             break
     return (
-        f"Aalen-Johansen; {', '.join(told)}, {100 * probability:g} % limits symmetric on the "
+        f"Aalen-Johansen; {', '.join(told) or 'nobody died'}, {100 * probability:g} % limits symmetric on the "
         f"{curve.transform} scale."
     )
