@@ -182,7 +182,8 @@ def _told(
         told.append(f"{name} by day {last:g}: {share:.1%}{interval}")
         if event != "death":
             break
+    shares = ", ".join(told) or "nobody died"
     return (
-        f"Aalen-Johansen; {', '.join(told) or 'nobody died'}, {100 * probability:g} % limits symmetric on the "
+        f"Aalen-Johansen; {shares}, {100 * probability:g} % limits symmetric on the "
         f"{curve.transform} scale."
     )
