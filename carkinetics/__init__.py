@@ -25,6 +25,7 @@ _HOME = {
     "associate": "carkinetics.outcomes",
     "batch_report": "carkinetics.report",
     "build_model": "carkinetics.inference",
+    "censor_at_transplant": "carkinetics.outcomes",
     "cohort_persistence": "carkinetics.persistence",
     "check_printed": "carkinetics.trial",
     "find_contradictions": "carkinetics.trial",

@@ -22,7 +22,7 @@ import carkinetics as ck
 
 OUTCOMES = ("crs_grade", "iec_hs", "complete_response")
 # As for the fit of the kinetics, where weekly samples leave the day of the peak open.
-SETTINGS = {"draws": 4000, "tune": 2000, "target_accept": 0.95}
+SETTINGS = {"draws": 8000, "tune": 2000, "target_accept": 0.95}
 
 
 def associations(source: ck.JointFit | ck.Fit | ck.Cohort) -> dict[str, ck.Association]:

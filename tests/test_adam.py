@@ -42,6 +42,28 @@ def test_censoring_is_inverted():
     assert table.loc["01", "pfs_day"] == 77
 
 
+def test_aval_may_count_the_infusion_as_day_1():
+    """ADT - STARTDT + 1: a progression on study day 40 is 39 days after the infusion."""
+    days = ADTTE.assign(AVAL=[40, 63, 98, 101], AVALU="DAYS")
+    with pytest.raises(DataError) as caught:
+        ck.patients_from_cdisc(adtte=days, ds=DS)
+    assert "os_day is 63.0 in one table, 62.0 in another" in str(caught.value)
+    assert "pass aval_at_infusion=1" in str(caught.value)
+    table = ck.patients_from_cdisc(adtte=days, ds=DS, aval_at_infusion=1).set_index("patient")
+    assert table["pfs_day"].tolist() == [39, 97]
+    assert table["os_day"].tolist() == [62, 100]
+    months = ck.patients_from_cdisc(adtte=ADTTE, aval_at_infusion=1).set_index("patient")
+    assert months.loc["01", "os_day"] == pytest.approx(3 * 30.4375 - 1)
+
+
+def test_a_day_before_the_infusion_and_a_third_way_to_count_are_refused():
+    early = ADTTE.assign(AVAL=[0, 3, 98, 12])
+    with pytest.raises(DataError, match=r"adtte, 01, PFS: AVAL is 0\n.*before the infusion"):
+        ck.patients_from_cdisc(adtte=early, aval_at_infusion=1)
+    with pytest.raises(DataError, match="aval_at_infusion is 2"):
+        ck.patients_from_cdisc(adtte=ADTTE, aval_at_infusion=2)
+
+
 def test_months_become_days():
     table = ck.patients_from_cdisc(adtte=ADTTE).set_index("patient")
     assert table["os_day"].tolist() == [3 * 30.4375, 12 * 30.4375]

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from carkinetics.outcomes import clopper_pearson
-from tests.validation.joint_model import ESTIMATORS, SETTINGS, page
+from tests.validation.joint_model import ESTIMATORS, SEED, SETTINGS, page
 from tests.validation.kinetic_trials import DAYS, LLOQ, Estimators, draw_trial
 from tests.validation.rows import collect
 
@@ -26,8 +26,8 @@ def test_trials_are_drawn_as_the_page_says():
     assert np.median(with_slope.day[high]) > 3 * np.median(with_slope.day[low])
     peak_day = DAYS[np.argmax(trial.level, axis=1)]
     assert np.median(peak_day) == 10
-    below = trial.data["below"]
-    assert (trial.data["log_level"][below] == np.log(LLOQ)).all()
+    below = trial.data["qpcr_below_lloq"] == 1
+    assert (trial.data["qpcr_log_level"][below] == np.log(LLOQ)).all()
 
 
 def test_stopped_trials_go_on_with_the_same_numbers(tmp_path):
@@ -68,6 +68,9 @@ def test_the_page_tells_what_the_rows_say(tmp_path):
     assert mean.split(" | ")[1].startswith("**0.200** (")
     assert joint.split(" | ")[2].startswith("**0.750** (")
     assert "-0.70 (-0.70)" in joint
+    (verdict,) = [v for v in text.splitlines() if v.startswith("- N = 64, no association")]
+    assert "40 trials: coverage **0.750** (0.588 to 0.873), **not as asked,** 90.5% or" in verdict
+    assert "type I error **0.250** (0.127 to 0.412), **not as asked,** 7.5% or less" in verdict
     routes = [
         line for line in text.splitlines() if line.startswith("| N = 16") and "| 40 |" in line
     ]
@@ -106,6 +109,40 @@ def test_trials_so_far_do_not_contradict_the_coverage_of_the_joint_model(name):
     covers = (rows["joint_low"] <= rows["slope"]) & (rows["slope"] <= rows["joint_high"])
     _, high = clopper_pearson(int(covers.sum()), len(rows), probability=0.998)
     assert high >= 0.905
+
+
+def test_the_page_says_how_many_trials_the_other_estimators_saw(tmp_path):
+    first = dataclasses.replace(SETTINGS[0], folder=tmp_path)
+    rows = made_up(first)
+    others = [c for c in rows if c.startswith(("true", "raw", "mean", "cut", "reliability"))]
+    rows.loc[rows["k"] >= 20, others] = np.nan
+    rows.to_csv(first.path, index=False)
+    text = page(tmp_path)
+    assert "40 trials of 400 planned" in text
+    assert "the first 20 by the other estimators too" in text
+    joint, mean = (next(line for line in text.splitlines() if line.startswith(f"| {label}"))
+                   for label in (ESTIMATORS["joint"], ESTIMATORS["mean"]))  # fmt: skip
+    assert joint.split(" | ")[1] == "**0.250** (0.127 to 0.412)"  # 10 of 40
+    assert mean.split(" | ")[1] == "**0.200** (0.057 to 0.437)"  # 4 of 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["16-none", "16-slope"])
+def test_kept_trials_are_what_the_present_code_makes(name):
+    """Trial 0 again: data to four digits, slopes within 0.3 posterior SD.
+
+    Two runs of an effective size of 400 or more differ by 0.07 SD, so that a false alarm is four
+    standard errors away.
+    """
+    setting = next(s for s in SETTINGS if s.name == name)
+    kept = rows_of(name).iloc[0]
+    rng = np.random.default_rng([SEED, setting.n, int(setting.slope != 0), 0])
+    again = Estimators(16).row(draw_trial(rng, 16, setting.slope), setting.slope, 0)
+    for column in ("events", "true", "true_low", "true_p", "raw", "raw_high"):
+        assert again[column] == pytest.approx(kept[column], rel=1e-3), column
+    spread = (kept["joint_high"] - kept["joint_low"]) / (2 * 1.96)
+    for column in ("joint", "mean", "cut"):
+        assert abs(again[column] - kept[column]) < 0.3 * spread, column
 
 
 @pytest.mark.slow

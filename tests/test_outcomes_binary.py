@@ -173,6 +173,7 @@ def test_d01_firth_logistic_of_endometrial_cancer(reference):
     assert found.coefficients == pytest.approx([2.929273, -0.034752, -2.604164], abs=1e-5)
     assert found.intercepts == pytest.approx([3.774559], abs=1e-5)
     assert found.standard_errors == pytest.approx([1.46497, 0.03789, 0.75363], abs=1e-5)
+    assert found.intercept_errors == pytest.approx([1.43901], abs=1e-5)
     assert found.p_values == pytest.approx([0.009124, 0.387482, 2.50687e-5], rel=1e-3)
     limits = np.column_stack([found.lower, found.upper])
     expected = [[0.6097244, 7.8546317], [-0.124459, 0.040455], [-4.365183, -1.232721]]

@@ -117,6 +117,46 @@ def test_c02_cox_of_freireich_by_ties():
     assert cox(time, event, placebo).coefficients[0] == pytest.approx(1.572125, abs=1e-6)
     breslow = cox(time, event, placebo, ties="breslow")
     assert breslow.coefficients[0] == pytest.approx(1.509191, abs=1e-6)
+    exact = cox(time, event, placebo, ties="exact")
+    assert exact.coefficients[0] == pytest.approx(1.62824, abs=1e-5)
+
+
+def test_exact_ties_are_a_conditional_logistic_regression_of_every_day():
+    """statsmodels, one group of patients at risk per day; time is in days counted whole."""
+    discrete = pytest.importorskip("statsmodels.discrete.conditional_models")
+    rng = np.random.default_rng(9)
+    x = rng.normal(2, 3, 14)
+    time, event = np.ceil(rng.exponential(3, 14)), rng.random(14) < 0.8
+    groups = [(day, time >= day) for day in np.unique(time[event])]
+    # A day on which all at risk are struck says nothing of the covariate; theirs warns of it.
+    groups = [(d, r) for d, r in groups if event[r][time[r] == d].sum() < r.sum()]
+    struck = np.concatenate([event[risk] & (time[risk] == day) for day, risk in groups])
+    theirs = discrete.ConditionalLogit(
+        struck.astype(float),
+        np.concatenate([x[risk] for _, risk in groups])[:, None],
+        groups=np.concatenate([np.full(risk.sum(), day) for day, risk in groups]),
+    ).fit(disp=0)
+    ours = cox(time, event, x, ties="exact")
+    assert ours.coefficients[0] == pytest.approx(theirs.params[0], abs=1e-5)
+    assert ours.standard_errors[0] == pytest.approx(theirs.bse[0], rel=1e-3)
+    assert ours.lower[0] < ours.coefficients[0] < ours.upper[0]
+    assert (ours.n, ours.n_events) == (14, int(event.sum()))
+
+
+def test_exact_ties_without_any_are_those_of_efron():
+    time, event, x = np.arange(1.0, 9), [1, 1, 0, 1, 1, 1, 0, 1], [3.0, 1, 2, 4, 1, 0, 2, 1]
+    one, other = cox(time, event, x), cox(time, event, x, ties="exact")
+    for name in ("coefficients", "standard_errors", "lower", "upper", "p_values"):
+        np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=1e-4)
+    assert one.loglik == pytest.approx(other.loglik, abs=1e-8)
+
+
+def test_exact_ties_take_one_covariate_and_an_unknown_way_is_refused():
+    x = np.array([[1.0, 2], [2, 1], [3, 3], [0, 1]])
+    found = cox([1, 2, 3, 4], [1, 1, 1, 0], x, ties="exact")
+    assert found.reason == "the exact treatment of ties takes one covariate"
+    with pytest.raises(DataError, match=r"ties is 'exakt'\n.*efron, breslow, exact"):
+        cox([1, 2, 3, 4], [1, 1, 1, 0], x, ties="exakt")
 
 
 def test_c03_cox_of_rossi(reference):

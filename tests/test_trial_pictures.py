@@ -30,6 +30,8 @@ PLOTS = {
     "PFS": ck.plot_survival,
     "OS by arm": lambda c, **o: ck.plot_survival(c, "os", by_arm=True, **o),
     "progression": ck.plot_incidence,
+    "transplant": lambda c, **o: ck.plot_incidence(c, transplant_competes=True, **o),
+    "deaths": lambda c, **o: ck.plot_incidence(c, "death", **o),
     "onset of CRS": lambda c, **o: ck.plot_incidence(c, "crs_grade", **o),
     "onset of IEC-HS": lambda c, **o: ck.plot_incidence(c, "iec_hs", **o),
     "response": ck.plot_response,
@@ -110,6 +112,17 @@ def test_the_interval_of_a_median_is_named(synthetic):
     other = words_of(ck.plot_survival(synthetic, "pfs", transform="plain"))
     assert "77 (42 to 119)" in other
     assert "plain scale" in other
+
+
+def test_c07_a_median_where_the_curve_is_flat_at_one_half_is_printed_as_such(synthetic):
+    """Eight events on days 1 to 8, eight patients censored on day 20: first day is 8."""
+    table = synthetic.patients.assign(
+        pfs_day=[*range(1, 9), *[20] * 8], pfs_event=[True] * 8 + [False] * 8
+    )
+    words = words_of(ck.plot_survival(dataclasses.replace(synthetic, patients=table), "pfs"))
+    assert "median [days] 8 " in words
+    assert "flat at one half from there" in " ".join(words.split())
+    assert "flat at one half" not in words_of(ck.plot_survival(synthetic, "pfs"))
 
 
 def test_the_band_of_a_curve_holds_until_its_last_day(synthetic):

@@ -85,8 +85,8 @@ def test_the_page_stands_on_its_own(page):
 def test_every_figure_is_also_a_file(page, folder):
     names = {path.stem for path in (folder / "figures").iterdir()}
     wanted = {"patient_flow", "swimmer", "toxicity", "onset_crs_grade", "onset_iec_hs", "response",
-              "pfs", "os", "pfs_by_arm", "os_by_arm", "progression", "profile_flow", "profile_qpcr",
-              "persistence_flow", "persistence_qpcr",
+              "pfs", "os", "pfs_by_arm", "os_by_arm", "progression", "deaths", "profile_flow",
+              "profile_qpcr", "persistence_flow", "persistence_qpcr",
               "subsets", "cd8_share", "peak_by_progression", "antigen", "screen"}  # fmt: skip
     family = {
         f"{e}_{o}" for e in ("cmax", "auc_0_28") for o in ("ttp", "dor", "crs_grade", "iec_hs")

@@ -34,6 +34,7 @@ def patients_from_cdisc(
     parameters: Mapping[str, tuple[str, str]] | None = None,
     terms: Mapping[str, str] | None = None,
     infusion_study_day: int = 1,
+    aval_at_infusion: int = 0,
 ) -> pd.DataFrame:
     """Turn ADaM and SDTM tables into the table of patients of `read_cohort`.
 
@@ -59,8 +60,10 @@ def patients_from_cdisc(
         to the terms of MedDRA.
     infusion_study_day : int
         Study day of the infusion in ASTDY and DSSTDY, which have no day 0: 1 where the infusion
-        is the reference day, 6 where five days of lymphodepletion precede it. AVAL counts from
-        the infusion.
+        is the reference day, 6 where five days of lymphodepletion precede it.
+    aval_at_infusion : {0, 1}
+        AVAL of an event on the day of the infusion [day]: 0 where it is ADT - STARTDT, 1 where it
+        is ADT - STARTDT + 1, as in many trials. Our days count from 0.
 
     Returns
     -------
@@ -88,6 +91,9 @@ def patients_from_cdisc(
         for name, source in sources.items()
         if source is not None and (found := _table(name, source, faults)) is not None
     }
+    if aval_at_infusion not in (0, 1):
+        what = f"aval_at_infusion is {aval_at_infusion!r}"
+        faults.append(Fault("patients_from_cdisc", what, "Give 0 or 1."))
     if not tables and not faults:
         faults.append(Fault("patients_from_cdisc", "no table is given", "Give adtte or adae."))
     notes: list[str] = []
@@ -97,7 +103,7 @@ def patients_from_cdisc(
         parts.append(_subjects(tables["adsl"], faults))
     if "adtte" in tables:
         known = PARAMETERS | dict(parameters or {})
-        parts.append(_times(tables["adtte"], known, faults, notes))
+        parts.append(_times(tables["adtte"], known, aval_at_infusion, faults, notes))
     if "adae" in tables:
         wanted = TERMS | {term.upper(): kind for term, kind in (terms or {}).items()}
         found = worst_grades(tables["adae"], wanted, patients, infusion_study_day, faults, notes)
@@ -155,6 +161,7 @@ def _subjects(table: pd.DataFrame, faults: list[Fault]) -> pd.DataFrame:
 def _times(
     table: pd.DataFrame,
     parameters: Mapping[str, tuple[str, str]],
+    first: int,
     faults: list[Fault],
     notes: list[str],
 ) -> pd.DataFrame:
@@ -177,8 +184,12 @@ def _times(
     used = used.drop_duplicates(["USUBJID", "PARAMCD"])
     _check_times(used, faults)
     unit = used["AVALU"] if "AVALU" in used.columns else pd.Series("DAYS", index=used.index)
-    factor = unit.astype("string").fillna("DAYS").str.upper().map(UNITS)
-    day = pd.to_numeric(used["AVAL"], errors="coerce") * factor
+    factor = unit.astype("string").fillna("DAYS").str.upper().map(UNITS).astype(float)
+    day = pd.to_numeric(used["AVAL"], errors="coerce") * factor - first
+    for row in used[(day < 0) & (pd.to_numeric(used["AVAL"], errors="coerce") >= 0)].itertuples():
+        where, what = f"adtte, {row.USUBJID}, {row.PARAMCD}", f"AVAL is {row.AVAL!r}"
+        remedy = "That is before the infusion, whose day aval_at_infusion says is 1."
+        faults.append(Fault(where, what, remedy))
     event = (pd.to_numeric(used["CNSR"], errors="coerce") == 0).astype("boolean")
     columns: dict[str, pd.Series] = {}
     for code, (name, flag) in parameters.items():
@@ -221,6 +232,12 @@ def _joined(parts: list[pd.DataFrame], patients: list[str], faults: list[Fault])
             for patient in table.index[differ]:
                 one, other = table.at[patient, name], column[patient]
                 what = f"{name} is {one} in one table, {other} in another"
-                faults.append(Fault(f"{patient}", what, "Correct one.", patient=str(patient)))
+                remedy = "Correct one."
+                if name.endswith("_day") and one == other + 1:
+                    remedy += (
+                        " If AVAL is 1 on the day of the infusion (ADT - STARTDT + 1), pass "
+                        "aval_at_infusion=1."
+                    )
+                faults.append(Fault(f"{patient}", what, remedy, patient=str(patient)))
             table[name] = table[name].where(table[name].notna(), column)
     return table.reset_index()

@@ -29,6 +29,7 @@ from carkinetics.outcomes.scales import (
 from carkinetics.outcomes.separation import is_monotone, is_separated
 from carkinetics.outcomes.survival import KaplanMeier, kaplan_meier, log_rank
 from carkinetics.outcomes.time_dependent import cox_so_far
+from carkinetics.outcomes.transplant import censor_at_transplant, cox_across_transplant
 from carkinetics.outcomes.trend import jonckheere_terpstra, kendall, spearman
 from carkinetics.outcomes.weibull import weibull_hazards
 
@@ -45,10 +46,12 @@ __all__ = [
     "auroc",
     "benjamini_hochberg",
     "causes_of_progression",
+    "censor_at_transplant",
     "clopper_pearson",
     "concordance_index",
     "corrected_p",
     "cox",
+    "cox_across_transplant",
     "cox_so_far",
     "cumulative_incidence",
     "doubling_from_tenfold",

@@ -96,8 +96,13 @@ def _numbers(column: pd.Series) -> pd.Series:
 
 def few_events(n_events: int, n_covariates: int) -> tuple[str, ...]:
     """Warn where events are few for the covariates, the exposure being one of them."""
-    if n_covariates < 2 or n_events >= EVENTS_PER_COVARIATE * n_covariates:
-        return ()
+    if n_events < 1 or n_events >= EVENTS_PER_COVARIATE * n_covariates:
+        return ()  # without any event, or without events to speak of, the estimates say so
+    if n_covariates == 1:
+        return (
+            f"{n_events} events, where about {EVENTS_PER_COVARIATE} are needed for one exposure: "
+            "no basis for a prediction",
+        )
     each = n_events / n_covariates
     return (
         f"{n_events} events for {n_covariates} covariates (the exposure and "

@@ -15,7 +15,13 @@ from carkinetics.outcomes.association import POSTERIOR_MEAN, Association, Estima
 from carkinetics.outcomes.assumed_power import LEVEL, AssumedPower, assumed_power, is_unsure
 from carkinetics.outcomes.competing import competing
 from carkinetics.outcomes.cut_by_cut import cut_note
-from carkinetics.outcomes.endpoint import ORDINAL, after_landmark, read_endpoint
+from carkinetics.outcomes.endpoint import (
+    ORDINAL,
+    SURVIVAL,
+    Endpoint,
+    after_landmark,
+    read_endpoint,
+)
 from carkinetics.outcomes.estimates import estimates_of
 from carkinetics.outcomes.exposure_values import (
     OBSERVED_ONLY,
@@ -39,6 +45,7 @@ from carkinetics.outcomes.pairing import counted_by_reason, draws_of, pair_up
 from carkinetics.outcomes.patient_rows import patient_table
 from carkinetics.outcomes.propagated import propagated_estimates
 from carkinetics.outcomes.selection import before_onset, selected
+from carkinetics.outcomes.transplant import across_transplant
 from carkinetics.quantities import find_quantity
 
 if TYPE_CHECKING:
@@ -69,6 +76,7 @@ def associate(
     time_dependent: bool = False,
     allow_after_day_0: bool = False,
     adjust: Sequence[str] = (),
+    transplant_over_time: bool = False,
     assumed_ratio: float | None = None,
     propagate: bool = True,
     power: bool = True,
@@ -111,6 +119,9 @@ def associate(
     adjust : sequence of str
         Columns of the table of patients that regressions adjust for. Treatments of toxicity are
         refused where the outcome is a toxicity.
+    transplant_over_time : bool
+        Survival only: also let the hazard change on the day of transplant. To end follow-up
+        there instead, give ``ck.censor_at_transplant(cohort)``.
     assumed_ratio : float, optional
         Hazard or odds ratio per doubling at which the power beside a p-value above 0.05 is told;
         0.6 and 1.7 by default.
@@ -178,6 +189,8 @@ def associate(
     )
     notes = () if time_dependent else notes
     adjusted = covariates(cohort, adjust, outcome)
+    if transplant_over_time:
+        _check_transplant(endpoint, time_dependent, bool(len(adjusted.columns)), cohort.name)
     modes, absent = _modes(cohort, exposures, exposure, cell_type, assay, probability, rules)
     estimates: tuple[Estimate, ...] = ()
     left_out = counted_by_reason(endpoint.left_out)
@@ -191,6 +204,8 @@ def associate(
         else:
             found = estimates_of(endpoint.kind, pairs)
             notes += few_events(max(e.n_events for e in found), 1 + pairs.adjusted)
+        if transplant_over_time:
+            found += (across_transplant(cohort, endpoint, values, pairs),)
         estimates += found
         if propagate and values.draws.size and not pairs.adjusted:
             estimates += propagated_estimates(endpoint.kind, draws_of(values, endpoint, pairs))
@@ -229,7 +244,7 @@ def associate(
         kind=endpoint.kind,
         estimates=estimates,
         data=patient_table(modes, endpoint),
-        notes=left_out + notes + absent + _power_note(told),
+        notes=tuple(dict.fromkeys(left_out + notes + absent + _power_note(told))),
         clock=endpoint.clock,
         reliability=np.nan if posterior is None else posterior.reliability,
         shrinkage=np.nan if posterior is None else posterior.shrinkage,
@@ -238,6 +253,16 @@ def associate(
         power=told,
         approximate=approximate,
     )
+
+
+def _check_transplant(endpoint: Endpoint, so_far: bool, adjusted: bool, cohort: str) -> None:
+    what = ""
+    if endpoint.kind != SURVIVAL:
+        what = f"transplant_over_time needs a survival outcome, and {endpoint.name} is none"
+    elif so_far or adjusted:
+        what = "transplant_over_time cannot be combined with time_dependent or adjust"
+    if what:
+        raise DataError(Fault(f"cohort {cohort}", what, "Leave one out."))
 
 
 def _resolve(source: Any, exposure: str) -> tuple[Cohort, Any]:

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import optimize
 
+from carkinetics.errors import DataError, Fault
+from carkinetics.outcomes.exact_ties import exact_cox
 from carkinetics.outcomes.regression import (
     Regression,
     design,
@@ -17,6 +19,8 @@ from carkinetics.outcomes.regression import (
 from carkinetics.outcomes.separation import is_monotone
 
 Array = NDArray[np.float64]
+
+TIES = ("efron", "breslow", "exact")
 
 
 def cox(
@@ -37,8 +41,9 @@ def cox(
         Covariates, such as ln exposure.
     probability : float
         Coverage of the profile-likelihood intervals.
-    ties : {"efron", "breslow"}
-        How events on the same day are treated.
+    ties : {"efron", "breslow", "exact"}
+        How events on the same day are treated. ``"exact"`` takes days as discrete and one
+        covariate only.
 
     Returns
     -------
@@ -46,18 +51,32 @@ def cox(
         Log hazard ratios per unit of each covariate. A monotone likelihood gives no numbers but
         the reason: see `firth_cox`.
 
+    Raises
+    ------
+    DataError
+        If `ties` is unknown.
+
     References
     ----------
-    Efron 1977, doi 10.1080/01621459.1977.10480613.
+    Efron 1977, doi 10.1080/01621459.1977.10480613; Cox 1972, doi
+    10.1111/j.2517-6161.1972.tb00899.x (discrete time).
     """
     from statsmodels.duration.hazard_regression import PHReg
+
+    if ties not in TIES:
+        raise DataError(Fault("cox", f"ties is {ties!r}", f"Choose from {', '.join(TIES)}."))
 
     time, matrix = np.asarray(time, dtype=float), design(x)
     event = np.asarray(event, dtype=bool)
     n, n_events = time.size, int(event.sum())
     reason = no_hazards(time, event, matrix)
+    if ties == "exact" and matrix.shape[1] > 1:
+        reason = "the exact treatment of ties takes one covariate"
     if reason:
         return Regression.missing(reason, matrix.shape[1], n, n_events)
+    if ties == "exact":
+        near = float(cox(time, event, matrix).coefficients[0])
+        return exact_cox(time, event, matrix[:, 0], near, probability)
     centered = matrix - matrix.mean(axis=0)
     risk = risk_sets(time, event, ties)
 

@@ -64,7 +64,9 @@ def firth_logistic(x: ArrayLike, event: ArrayLike, *, probability: float = 0.95)
     penalized = _penalized_logistic(scaled, event)
     start = np.append(np.zeros(columns), special.logit(n_events / n))
     beta, loglik = _maximum(penalized, start, None)
-    errors = _standard_errors(scaled, beta)[:columns]
+    covariance = _covariance(scaled, beta)
+    errors = np.sqrt(np.diag(covariance))[:columns]
+    to_intercept = np.append(-center / spread, 1.0)
     limits, p_values = np.empty((columns, 2)), np.empty(columns)
     for j in range(columns):
 
@@ -83,6 +85,7 @@ def firth_logistic(x: ArrayLike, event: ArrayLike, *, probability: float = 0.95)
         limits[:, 1] / spread,
         p_values,
         intercepts=np.array([float(beta[columns] - slopes @ center)]),
+        intercept_errors=np.sqrt([to_intercept @ covariance @ to_intercept]),
         # The penalty of the scaled covariates differs from that of the given ones.
         loglik=loglik + float(np.log(spread).sum()),
         n=n,
@@ -171,12 +174,16 @@ def _penalized_cox(x: Array, time: Array, event: NDArray[np.bool_]) -> Callable[
 
 
 def _standard_errors(x: Array, beta: Array) -> Array:
-    """Give standard errors from the data augmented by the penalty, as in the R package logistf."""
+    return np.sqrt(np.diag(_covariance(x, beta)))
+
+
+def _covariance(x: Array, beta: Array) -> Array:
+    """Give the covariance from the data augmented by the penalty, as in the R package logistf."""
     share = special.expit(x @ beta)
     weight = share * (1.0 - share)
     leverage = _leverage(x, weight)
     information = (x * (weight * (1.0 + leverage))[:, None]).T @ x
-    return np.sqrt(np.diag(np.linalg.inv(information)))
+    return np.linalg.inv(information)
 
 
 def _leverage(x: Array, weight: Array) -> Array:

@@ -26,6 +26,8 @@ class Regression:
         ratio, never from the standard error.
     intercepts : array
         Intercept, or thresholds between grades; empty where the model has none.
+    intercept_errors : array
+        Standard errors of the intercepts, where they are computed.
     loglik : float
         Maximum of the (penalized, partial) log likelihood.
     n, n_events : int
@@ -40,6 +42,7 @@ class Regression:
     upper: Array
     p_values: Array
     intercepts: Array = field(default_factory=lambda: np.empty(0))
+    intercept_errors: Array = field(default_factory=lambda: np.empty(0))
     loglik: float = np.nan
     n: int = 0
     n_events: int = 0

@@ -130,6 +130,12 @@ def _of_survival(
         if arms(cohort):
             by_arm = (partial(draw, clock=name, by_arm=True), f"{names[name]} by arm", caption)
             found[f"{name}_by_arm"] = by_arm
+    if has({"os_day", "died"}) and find_role(cohort, "death_cause") and _anybody_died(cohort):
+        found["deaths"] = (
+            partial(plotting.plot_incidence, cohort, "death", probability=probability),
+            "Cumulative incidence of death by cause",
+            "Aalen-Johansen; every cause competes with the others.",
+        )
     if has({"ttp_day", "progressed"}):
         found["progression"] = (
             partial(plotting.plot_incidence, cohort),
@@ -137,6 +143,10 @@ def _of_survival(
             "Aalen-Johansen; deaths without progression compete.",
         )
     return found
+
+
+def _anybody_died(cohort: Cohort) -> bool:
+    return bool(cohort.patients["died"].fillna(False).astype(bool).any())
 
 
 def _of_kinetics(cohort: Cohort, fit: Fit | None) -> dict[str, Draw]:

@@ -235,7 +235,7 @@ def survival_section(cohort: Cohort, figures: Blocks, transform: str) -> Section
     if deaths is not None and len(deaths):
         text = ", ".join(f"{row.cause} {row.deaths}" for row in deaths.itertuples())
         blocks.append(Text(f"Deaths: {int(deaths['deaths'].sum())} ({text.replace('_', ' ')})."))
-    blocks += drawn(figures, "pfs", "os", "pfs_by_arm", "os_by_arm", "progression")
+    blocks += drawn(figures, "pfs", "os", "pfs_by_arm", "os_by_arm", "progression", "deaths")
     return Section("survival", "Survival", tuple(blocks))
 
 

@@ -13,7 +13,13 @@ from carkinetics.trial.response import compare_arms, fate_table, response_table
 from carkinetics.trial.roles import ROLES, arms, find_role, role_of
 from carkinetics.trial.screen import screen_attributes
 from carkinetics.trial.shares import share_table
-from carkinetics.trial.survival import Clock, clocks, death_table, trial_follow_up
+from carkinetics.trial.survival import (
+    Clock,
+    causes_of_death,
+    clocks,
+    death_table,
+    trial_follow_up,
+)
 from carkinetics.trial.toxicity import (
     DoseLimiting,
     dose_limiting,
@@ -36,6 +42,7 @@ __all__ = [
     "arms",
     "baseline_columns",
     "baseline_table",
+    "causes_of_death",
     "check_printed",
     "clocks",
     "compare_arms",

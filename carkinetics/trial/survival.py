@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from carkinetics.errors import DataError, Fault
 from carkinetics.outcomes import FollowUp, KaplanMeier, follow_up, kaplan_meier
 from carkinetics.trial.roles import role_of
 
@@ -106,3 +107,39 @@ def death_table(cohort: Cohort) -> pd.DataFrame | None:
         return pd.DataFrame({"cause": ["not given"], "deaths": [len(dead)]})
     counts = cause[dead].fillna("not given").astype(str).value_counts()
     return counts.rename_axis("cause").rename("deaths").reset_index()
+
+
+def causes_of_death(cohort: Cohort) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Tell when and of what patients died, for a cumulative incidence of each cause.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        With ``os_day`` and ``died``; the cause is ``death_cause``.
+
+    Returns
+    -------
+    table : DataFrame
+        Index patient: ``day`` [day] and ``cause``, 0 for the living, else 1, 2, ...
+    names : tuple of str
+        Of the causes, the most frequent first.
+
+    Raises
+    ------
+    DataError
+        If the columns of overall survival are missing.
+    """
+    table = cohort.patients.set_index("patient")
+    absent = {"os_day", "died"} - set(table.columns)
+    if absent:
+        what = f"death needs {', '.join(sorted(absent))}"
+        raise DataError(Fault(f"cohort {cohort.name}", what, "Add the column(s)."))
+    known = table.dropna(subset=["os_day", "died"])
+    died = known["died"].astype(bool)
+    given = role_of(cohort, "death_cause")
+    cause = pd.Series("not given", index=known.index) if given is None else given[known.index]
+    cause = cause.fillna("not given").astype(str)
+    names = tuple(cause[died].value_counts().index)
+    code = cause.map({name: k for k, name in enumerate(names, start=1)}).where(died, 0)
+    found = pd.DataFrame({"day": known["os_day"].astype(float), "cause": code.astype(int)})
+    return found, names

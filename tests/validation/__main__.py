@@ -68,6 +68,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--repetitions", type=int, default=2000, help="trials per setting")
     parser.add_argument("--minutes", type=float, default=10.0, help="for each simulation")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="write the pages here instead")
+    parser.add_argument(
+        "--setting", action="append", default=[], metavar="SETTING",
+        help="of joint-model: this one only, so that several processes may share the work",
+    )  # fmt: skip
     asked = parser.parse_args(arguments)
     if unknown := sorted(set(asked.names) - set(names)):
         parser.error(f"no page is called {', '.join(unknown)}; there are {', '.join(names)}")
@@ -79,7 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
             text = page()
         elif name == "joint-model":
             rows = asked.folder / "joint-model"
-            joint_model.simulate(asked.minutes, folder=rows)
+            joint_model.simulate(asked.minutes, asked.setting, folder=rows)
             text = joint_model.page(rows)
         else:
             text = simulation_page(name, asked.folder, asked.repetitions, asked.minutes)

@@ -42,6 +42,8 @@ class Setting:
         Log hazard ratio per e-fold of Cmax.
     model : str
         Kinetic model of the fits.
+    compared : int
+        First trials that the other estimators estimate too, which takes a second fit of each.
     folder : Path
         Where its rows are kept.
     """
@@ -51,7 +53,7 @@ class Setting:
     repetitions: int
     slope: float
     model: str = CLOSED_FORM
-
+    compared: int = 75
     folder: Path = ROWS
 
     @property
@@ -74,10 +76,10 @@ class Setting:
 SETTINGS = (
     Setting("16-none", 16, 400, 0.0),
     Setting("16-slope", 16, 200, SLOPE),
-    Setting("64-none", 64, 100, 0.0),
-    Setting("64-slope", 64, 100, SLOPE),
-    Setting("16-none-equations", 16, 50, 0.0, EQUATIONS),
-    Setting("16-slope-equations", 16, 50, SLOPE, EQUATIONS),
+    Setting("64-none", 64, 100, 0.0, compared=13),
+    Setting("64-slope", 64, 100, SLOPE, compared=13),
+    Setting("16-none-equations", 16, 50, 0.0, EQUATIONS, compared=0),
+    Setting("16-slope-equations", 16, 50, SLOPE, EQUATIONS, compared=0),
 )
 
 
@@ -91,21 +93,28 @@ def simulate(
     names: Iterable[str] = (),
     repetitions: int | None = None,
     folder: Path = ROWS,
+    cores: int = 1,
 ) -> None:
-    """Go on with every setting, or those named, sharing the time between them [min]."""
+    """Go on with every setting, or those named, sharing the time between them [min].
+
+    Without any time nothing is compiled: that writes the page from the rows there are.
+    """
+    if minutes <= 0:
+        return
     chosen = [s for s in settings_in(folder) if not names or s.name in names]
     open_ones = [s for s in chosen if len(s.rows) < (repetitions or s.repetitions)]
     made: dict[tuple[int, str], Estimators] = {}
     for setting in open_ones:
         key = (setting.n, setting.model)
-        made.setdefault(key, Estimators(*key))
+        if key not in made:
+            made[key] = Estimators(*key, cores=cores)
         _go_on(setting, made[key], repetitions, minutes / len(open_ones))
 
 
 def _go_on(setting: Setting, use: Estimators, repetitions: int | None, minutes: float) -> None:
     def row(rng: np.random.Generator, k: int) -> dict[str, float]:
         trial = draw_trial(rng, setting.n, setting.slope)
-        return use.row(trial, setting.slope, k, joint_only=setting.model == EQUATIONS)
+        return use.row(trial, setting.slope, k, joint_only=k >= setting.compared)
 
     # The same trials by either route: the seed knows the size and the slope only.
     seed = [SEED, setting.n, int(setting.slope != 0)]
@@ -120,6 +129,8 @@ def page(folder: Path = ROWS) -> str:
         settings = [s for s in every if s.n == n and s.model == CLOSED_FORM and len(s.rows)]
         if settings:
             parts += ["", f"## {n} patients", "", _table(settings)]
+    known = [s for s in every if s.model == CLOSED_FORM and len(s.rows)]
+    parts += ["", "## What was asked of it beforehand", "", *map(_verdict, known)]
     parts += ["", "## Another route to the same slopes", "", _routes(every), "", _footing(every)]
     return "\n".join(parts) + "\n"
 
@@ -149,9 +160,15 @@ def _table(settings: list[Setting]) -> str:
     counts = "; ".join(
         f"{s.title}: {len(s.rows)} trials of {s.repetitions} planned, "
         f"{s.rows['events'].mean():.1f} events, reliability {s.rows['reliability'].mean():.2f}"
+        f"{_compared(s)}"
         for s in settings
     )
-    return "\n".join([*lines, "", f"{counts} on average."])
+    return "\n".join([*lines, "", f"{counts}. Events and reliability are means."])
+
+
+def _compared(setting: Setting) -> str:
+    n = setting.rows["mean"].count()
+    return "" if n == len(setting.rows) else f"; the first {n} by the other estimators too"
 
 
 def _heads(setting: Setting) -> tuple[str, ...]:
@@ -179,11 +196,33 @@ def _share(found: pd.Series) -> str:
     return f"**{found.mean():.3f}** ({low:.3f} to {high:.3f})"
 
 
+COVERS, REJECTS, CONSERVATIVE = 0.905, 0.075, 0.025  # at least, at most, and below which it is
+
+
+def _verdict(setting: Setting) -> str:
+    """Say whether coverage and level of the joint model are as asked, and how sure that is."""
+    rows = setting.rows
+    low, high = rows["joint_low"], rows["joint_high"]
+    covers = (low <= setting.slope) & (setting.slope <= high)
+    told = f"coverage {_share(covers)}, {_met(covers.mean() >= COVERS)} {COVERS:.1%} or more"
+    if setting.slope == 0:
+        outside = (low > 0) | (high < 0)
+        told += (
+            f"; type I error {_share(outside)}, {_met(outside.mean() <= REJECTS)} {REJECTS:.1%} "
+        )
+        told += "or less" + ": conservative" * bool(outside.mean() < CONSERVATIVE)
+    return f"- {setting.title}, {len(rows)} trials: {told}."
+
+
+def _met(is_met: bool) -> str:
+    return "as asked," if is_met else "**not as asked,**"
+
+
 def _routes(every: tuple[Setting, ...]) -> str:
     text = (
-        f"The same trials, fitted by the equations of `{EQUATIONS}`, which the solver integrates, "
-        "instead of the closed form. That model is smooth where the closed form has a kink, so "
-        "that the two need not agree to the last digit."
+        f"The first of the same trials, fitted by the equations of `{EQUATIONS}`, which the solver "
+        "integrates, instead of the closed form. That model is smooth where the closed form has a "
+        "kink, so that the two need not agree to the last digit."
     )
     lines = ["| setting | trials | rejects, closed form | rejects, equations | both agree | "
              "mean difference of slopes | SD of the difference | posterior SD |",

@@ -14,7 +14,6 @@ import numpy as np
 import nutpie
 import pandas as pd
 import pymc as pm
-import pytensor
 import xarray as xr
 from numpy.typing import NDArray
 
@@ -23,13 +22,15 @@ from carkinetics.inference.draws import patient_coordinates
 from carkinetics.inference.extension import CurveRequest, ExtraCurves
 from carkinetics.inference.planning import Plan, plan_fit
 from carkinetics.inference.prefit import recenter
-from carkinetics.inference.sampling import coordinate_slots, effect_places, prepare
+from carkinetics.inference.reuse import forget, machine
+from carkinetics.inference.sampling import coordinate_slots, effect_places, prepare, ready_to_run
 from carkinetics.outcomes import cox
 from carkinetics.outcomes.endpoint import SURVIVAL
 from carkinetics.outcomes.joint import priors, terms
 from carkinetics.outcomes.joint.latent import Latent
 from carkinetics.outcomes.light_tests import cox_p
 from carkinetics.outcomes.propagated import Drawn, propagated_estimates
+from carkinetics.outcomes.scales import LOG
 
 Array = NDArray[np.float64]
 
@@ -65,12 +66,12 @@ class Trial:
     event: NDArray[np.bool_]
 
     @property
-    def data(self) -> dict[str, Array | NDArray[np.bool_]]:
+    def data(self) -> dict[str, NDArray[Any]]:
         """What the compiled model takes."""
         below = self.level < LLOQ
         return {
-            "log_level": np.log(np.where(below, LLOQ, self.level)).ravel(),
-            "below": below.ravel(),
+            "qpcr_log_level": np.log(np.where(below, LLOQ, self.level)).ravel(),
+            "qpcr_below_lloq": below.ravel().astype(np.int64),
             "log_day": np.log(self.day),
             "event": self.event.astype(float),
         }
@@ -98,21 +99,19 @@ class _Outcome:
 
     latent: Latent
     center: float
-    n: int
-    data: dict[str, Any]
+    trial: Trial
 
     def request(self) -> CurveRequest:
-        return self.latent.request(self.n)
+        return self.latent.request(len(self.trial.day))
 
     def add(self, curves: ExtraCurves) -> None:
         x = self.latent.value(curves, np.empty(0)) - self.center
         slope = pm.Normal("slope", 0.0, priors.SLOPE_SD[SURVIVAL])
         log_scale = pm.Normal("log_scale", *priors.LOG_SCALE)
         log_shape = pm.Normal("log_shape", *priors.LOG_SHAPE)
-        found = terms.weibull(
-            self.data["log_day"], self.data["event"], slope * x, log_scale, log_shape
-        )
-        pm.Potential("outcome", self.data["weight"] * found)
+        log_day, event = (pm.Data(name, self.trial.data[name]) for name in ("log_day", "event"))
+        found = terms.weibull(log_day, event, slope * x, log_scale, log_shape)
+        pm.Potential("outcome", pm.Data("weight", 1.0) * found)
 
     def prior_texts(self) -> dict[str, str]:
         return {}
@@ -139,25 +138,11 @@ class Estimators:
 
     def __init__(self, n: int, model: str = CLOSED_FORM, cores: int = 1) -> None:
         first = draw_trial(np.random.default_rng(0), n, 0.0)
-        self._data = {
-            name: pytensor.shared(value, name=name)
-            for name, value in (first.data | {"weight": np.array(1.0)}).items()
-        }
-        self._prepared = prepare(self._planned(ck.load_model(model), n))
+        plan = _planned(ck.load_model(model), first)
+        with machine(plan) as compiled:
+            self._prepared = prepare(ready_to_run(plan, compiled))
+        forget()  # its data are replaced below, so nobody else may take it over
         self._cores = cores
-
-    def _planned(self, model: ck.Model, n: int) -> Plan:
-        plan = plan_fit(model, _cohort(n), correlated=False)
-        samples = dataclasses.replace(
-            plan.layout.qpcr, log_level=self._data["log_level"], below=self._data["below"]
-        )
-        latent = Latent("cmax", "total")
-        center = latent.typical(plan)
-        return dataclasses.replace(
-            plan,
-            layout=dataclasses.replace(plan.layout, qpcr=samples),
-            extension=_Outcome(latent, center, n, self._data),
-        )
 
     def posterior(self, trial: Trial, seed: int, *, outcome: bool) -> tuple[xr.Dataset, int]:
         """Draw from the posterior with or without the outcome; also count divergences."""
@@ -172,8 +157,8 @@ class Estimators:
 
     def _start(self, trial: Trial, rng: np.random.Generator) -> Array:
         """Start at the peaks that the samples show: what a fit of its own would find first."""
-        plan = self._prepared.plan
-        slots = coordinate_slots(self._prepared.pymc_model)
+        plan, pymc_model = self._prepared.plan, self._prepared.pymc_model
+        slots = coordinate_slots(pymc_model, pymc_model.initial_point())
         effects = effect_places(plan, slots)
         point = self._prepared.start.mode.copy()
         for places in effects.values():
@@ -212,7 +197,7 @@ class Estimators:
         for name, values in (("true", trial.x), ("raw", top), ("mean", x.mean(axis=0))):
             row |= _cox(name, values, trial)
         thin = x[np.linspace(0, len(x) - 1, 100).astype(int)]
-        drawn = Drawn(thin, False, trial.event.astype(float), trial.day, 0.95)
+        drawn = Drawn(thin, LOG, trial.event.astype(float), trial.day, 0.95)
         pooled = propagated_estimates(SURVIVAL, drawn)[0]
         ratios = np.array([pooled.estimate, pooled.lower, pooled.upper])
         row |= dict(zip(("cut", "cut_low", "cut_high"), np.log2(ratios), strict=True))
@@ -227,16 +212,25 @@ def _cox(name: str, x: Array, trial: Trial) -> dict[str, float]:
     return {name: value, f"{name}_low": value - half, f"{name}_high": value + half, f"{name}_p": p}
 
 
-def _cohort(n: int) -> ck.Cohort:
-    """Make a cohort of the trial's shape; its numbers are replaced before they are used."""
-    patients = [f"S{i:03d}" for i in range(n)]
+def _planned(model: ck.Model, trial: Trial) -> Plan:
+    plan = plan_fit(model, _cohort(trial), correlated=False)
+    latent = Latent("cmax", "total")
+    outcome = _Outcome(latent, latent.typical(plan), trial)
+    return dataclasses.replace(plan, extension=outcome)
+
+
+def _cohort(trial: Trial) -> ck.Cohort:
+    """Make a cohort of a trial; the numbers of the others replace its own."""
+    n = len(trial.day)
+    below = trial.level < LLOQ
     table = pd.DataFrame(
         {
-            "patient": np.repeat(patients, DAYS.size),
+            "patient": np.repeat([f"S{i:03d}" for i in range(n)], DAYS.size),
             "day": np.tile(DAYS, n),
             "assay": "qpcr",
             "cell_type": "total",
-            "level": 1000.0,
+            "level": np.where(below, 0.0, trial.level).ravel(),
+            "blq": below.ravel(),
             "unit": "copies/ug",
             "lloq": LLOQ,
             "synthetic": True,
