@@ -15,9 +15,8 @@ from carkinetics.batch.changes import changed_cohort, parse_subset
 from carkinetics.batch.estimands import row_of, rows_of, told_per
 from carkinetics.batch.exposures import parse_exposure
 from carkinetics.batch.job import Analysis, Finished, Job
-from carkinetics.batch.outcomes import with_outcome, without_outcome
+from carkinetics.batch.outcomes import with_outcome, with_transplant, without_outcome
 from carkinetics.errors import CarkineticsError, FitError
-from carkinetics.library import load_model
 
 if TYPE_CHECKING:
     from carkinetics.cohort import Cohort
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 JOINT = "joint"
 # What such a fit depends on besides data and kinetics.
-PARTS = ("exposure", "outcome", "landmark", "subset", "adjust")
+PARTS = ("exposure", "outcome", "landmark", "transplant", "subset", "adjust")
 
 
 def joint_parts(choices: Mapping[str, Any], outcomes: tuple[str, ...]) -> dict[str, Any] | None:
@@ -52,12 +51,12 @@ def fit_of(job: Job, cohort: Cohort) -> tuple[JointFit, bytes | None]:
             path.write_bytes(job.fit_file)
             return load_joint(path), None
         exposure, adjust = parse_exposure(choices["exposure"]), choices["adjust"]
-        prepared, names = _prepared(cohort, outcomes_of(job, analysis), choices["subset"])
-        model = job.model if choices["model"] == "given" else load_model(choices["model"])
-        assert model is not None  # a plan without a model is one from samples
+        ended = with_transplant(cohort, choices["transplant"])
+        prepared, names = _prepared(ended, outcomes_of(job, analysis), choices["subset"])
+        assert job.model is not None  # a plan without a model is one from samples
         landmark = float(choices["landmark"])
         made = fit_joint(
-            model,
+            job.model,
             prepared,
             exposure.quantity,
             names,

@@ -9,7 +9,7 @@ from typing import Any
 from carkinetics.batch.changes import parse_subset
 from carkinetics.batch.exposures import parse_exposure, sample_assay
 from carkinetics.batch.factors import FACTORS, SAMPLES
-from carkinetics.batch.outcomes import with_outcome, without_outcome
+from carkinetics.batch.outcomes import with_outcome, with_transplant, without_outcome
 from carkinetics.batch.variants import Variant, Variants
 from carkinetics.batch.words import frozen
 from carkinetics.cohort import Cohort
@@ -20,7 +20,7 @@ from carkinetics.outcomes.guards import DEFAULT_WINDOW, check_clock
 
 _NAMES = (
     "exposure", "outcome", "landmark", "subset", "adjust", "leave_out", "assay", "estimator",
-    "covariates", *(n for n in FACTORS if n.startswith("prior_scale")),
+    "covariates", "transplant", *(n for n in FACTORS if n.startswith("prior_scale")),
 )  # fmt: skip
 _LATENT = re.compile(r"cmax|auc_0_\d+|level_\d+")
 
@@ -94,7 +94,7 @@ def _check(choices: Any, quantity: str, outcome: str, cohort: Cohort) -> None:
     kept = set(parse_subset(choices["subset"], cohort))
     gone = choices["leave_out"]
     kept -= {gone} if isinstance(gone, str) else set(gone)
-    changed, name = with_outcome(cohort, outcome)
+    changed, name = with_outcome(with_transplant(cohort, choices["transplant"]), outcome)
     endpoint = read_endpoint(without_outcome(changed, name, tuple(kept)), name)
     landmark = float(choices["landmark"])
     if landmark > 0 and endpoint.kind == SURVIVAL:
