@@ -241,6 +241,9 @@ _ALL = (
     Factor("model", FIT, "given", "model", "a model", _model),
     _scale(""),
     *(_scale(group) for group in PRIOR_GROUPS),
+    # The draws of a joint fit are weighed: no fit of its own.
+    Factor("prior_scale_slope", ANALYSIS, 1, "scale of the prior of the slope", "a factor above 0",
+           _positive),
     Factor("patient_effects", FIT, "normal", "patient effects", "a family",
            _one_of("normal", "student_t")),
     Factor("residual", FIT, "normal", "residual error", "a family", _one_of("normal", "student_t")),

@@ -71,6 +71,8 @@ def _reason(choices: Any, declared: Variants, cohort: Cohort, method: str) -> st
         watched = bool(declared.outcomes or choices["outcome"])
         if reason := _no_joint(choices, exposure.quantity, watched):
             return reason
+    elif choices["prior_scale_slope"] != 1:
+        return "only the joint model has a prior of the slope: choose estimator 'joint'"
     for outcome in declared.outcomes or ((choices["outcome"],) if choices["outcome"] else ()):
         try:
             _check(choices, exposure.quantity, outcome, cohort)
@@ -85,7 +87,8 @@ def _no_joint(choices: Any, quantity: str, outcomes: bool) -> str:
         return f"{quantity} is no exposure of a joint model (cmax, auc_0_<day>, level_<day>)"
     if not outcomes:
         return "a joint model needs an outcome"
-    changed = [n for n in choices if n.startswith("prior_scale") and choices[n] != 1]
+    scales = [n for n in choices if n.startswith("prior_scale") and n != "prior_scale_slope"]
+    changed = [n for n in scales if choices[n] != 1]
     changed += ["covariates"] if choices["covariates"] != "none" else []
     return f"a joint fit takes no {', '.join(changed)}" if changed else ""
 

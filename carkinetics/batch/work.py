@@ -47,7 +47,7 @@ def work(job: Job) -> Finished:
         refuses is a result; any other exception is a fault of the program, and is raised.
     """
     _check_versions(job)
-    started = time.monotonic()
+    started, busy = time.monotonic(), time.process_time()
     if job.reweigh:
         from carkinetics.batch.reweigh import reweigh
 
@@ -58,6 +58,7 @@ def work(job: Job) -> Finished:
         finished = _from_samples(job) if job.method == SAMPLES else _from_a_fit(job)
     for found in finished.results.values():
         found["process_seconds"] = time.monotonic() - started
+        found["processor_seconds"] = time.process_time() - busy
     return finished
 
 
