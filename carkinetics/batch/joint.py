@@ -141,9 +141,8 @@ def slope_weights(joint: JointFit, scale: float) -> Weights:
         Draws in the order (chain, draw), flat.
     """
     slopes = [joint.slope(outcome.name) for outcome in joint.outcomes]
-    return pareto_weights(
-        sum(0.5 * (s.draws / s.prior_sd) ** 2 * (1.0 - scale**-2) for s in slopes)
-    )
+    squares = [(slope.draws / slope.prior_sd) ** 2 for slope in slopes]
+    return pareto_weights(0.5 * (1.0 - scale**-2) * np.sum(squares, axis=0))
 
 
 def _log_exposure(joint: JointFit) -> np.ndarray:
