@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 
 import pytest
@@ -10,8 +11,10 @@ import carkinetics as ck
 from carkinetics.batch.changes import changed_cohort, parse_subset
 from carkinetics.batch.factors import FACTORS
 from carkinetics.batch.near import can_be_reweighted
+from carkinetics.batch.outcomes import with_transplant
 from carkinetics.batch.words import in_words
 from carkinetics.errors import BatchError, DataError
+from carkinetics.library import models_folder
 
 
 def names_of(declared: ck.Variants, cohort: ck.Cohort, method: str = "samples") -> list[str]:
@@ -142,6 +145,7 @@ def test_changes_of_the_data_do_what_they_say(synthetic):
     assert (doubled["lloq"].dropna() == 2 * synthetic.levels["lloq"].dropna()).all()
     assert changed(synthetic, assay="qpcr").assays == ("qpcr",)
     assert changed(synthetic, wbc="ignored").levels["wbc_per_ul"].isna().all()
+    assert set(changed(synthetic, cell_types="total").levels["cell_type"]) == {"total"}
     thin = changed(synthetic, visits=[7, 14, 21, 28]).levels
     counts = thin.groupby(["patient", "assay", "cell_type"])["day"].count()
     assert counts.max() == 4
@@ -162,6 +166,53 @@ def test_a_condition_keeps_the_patients_for_whom_it_is_known_to_hold(synthetic):
 def test_every_factor_has_a_level_that_changes_nothing():
     base = ck.variants().base_choices("nuts")
     assert set(base) == set(FACTORS)
+
+
+def test_a_transplant_ends_every_clock_that_went_beyond_it(synthetic):
+    after = with_transplant(synthetic, "censor").patients.set_index("patient")
+    before = synthetic.patients.set_index("patient")
+    # VP03 alone had a transplant, on day 98, and was followed alive until day 1,314.
+    assert (before.loc["VP03", "os_day"], after.loc["VP03", "os_day"]) == (1314, 98)
+    assert not after.loc["VP03", "died"]
+    rest = [patient for patient in before.index if patient != "VP03"]
+    for column in ("ttp_day", "pfs_day", "os_day", "progressed", "pfs_event", "died"):
+        assert (after.loc[rest, column] == before.loc[rest, column]).all()
+    died = before.assign(hct_day=before["os_day"] - 1).reset_index()
+    early = with_transplant(dataclasses.replace(synthetic, patients=died), "censor").patients
+    assert not early["died"].any()
+    declared = ck.variants(outcomes=["os"], transplant=["censor"], cell_types=["total"])
+    plan = declared.plan(None, synthetic, method="samples")
+    assert [v.name for v in plan.variants] == ["base", "transplant=censor", "cell_types=total"]
+    without = dataclasses.replace(
+        synthetic, patients=synthetic.patients.drop(columns="hct_day")
+    )  # fmt: skip
+    with pytest.raises(BatchError, match="needs the column hct_day"):
+        declared.plan(None, without, method="samples")
+
+
+def test_a_model_file_of_a_plan_lies_beside_it_and_goes_to_the_worker(tmp_path):
+    text = (models_folder() / "cd4_cd8_expansion.toml").read_text()
+    assert "\nvalue = 0.25\n" in text
+    wide = text.replace("\nvalue = 0.25\n", "\nvalue = 0.5\n", 1)
+    (tmp_path / "wide_gate.toml").write_text(wide)
+    path = tmp_path / "plan.toml"
+    path.write_text(
+        '[data]\ncohort = "synthetic"\n[run]\nmethod = "laplace"\n'
+        '[factors]\nmodel = ["wide_gate.toml", "stein_2019"]\n'
+    )
+    read = ck.read_plan(path)
+    plan = read.variants.plan(read.model, read.cohort, method="laplace")
+    assert [v.name for v in plan.variants] == ["base", "model=wide_gate.toml", "model=stein_2019"]
+    given, changed_gate, other = (job.model for job in plan.jobs(set()))
+    assert given.name == "cd4_cd8_expansion"
+    assert changed_gate.text_hash != given.text_hash
+    assert other.name == "stein_2019"
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    for name in ("wide_gate.toml", "plan.toml"):
+        (tmp_path / name).rename(moved / name)
+    again = ck.read_plan(moved / "plan.toml")
+    assert again.variants.plan(again.model, again.cohort, method="laplace").keys == plan.keys
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,8 @@ def changed_cohort(cohort: Cohort, choices: Mapping[str, Any], *, for_fit: bool)
     levels = cohort.levels
     if choices["assay"] != "all":
         levels = levels[levels["assay"] == choices["assay"]]
+    if choices["cell_types"] == "total":
+        levels = levels[levels["cell_type"] == "total"]
     if choices["wbc"] == "ignored":
         levels = levels.assign(wbc_per_ul=np.nan)
     if choices["visits"] != "all":

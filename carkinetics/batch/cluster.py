@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from carkinetics.batch.worker import CALM
 from carkinetics.errors import BatchError, Fault
 
 _CONNECT_SECONDS = 30
@@ -123,7 +124,7 @@ def connected(
         with _client(Client, scheduler) as client:
             yield client, None
         return
-    quiet = {
+    quiet = CALM | {
         "distributed.scheduler.allowed-failures": retries,
         "distributed.scheduler.dashboard.enabled": False,
     }

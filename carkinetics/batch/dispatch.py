@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import queue
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -154,7 +154,7 @@ class Dispatch:
         tries = f"{attempt + 1} tries" if attempt else "1 try"
         for analysis in job.analyses:
             record = failed_record(self._plan, analysis.name, f"{reason} ({tries})", lost=True)
-            self._store.put_result(analysis.key, record)
+            self._put(analysis.key, record)
         self._shown.finished(job, failed=len(job.analyses), seconds=None, why=reason)
         self._base_is_over(job)
 
@@ -178,7 +178,7 @@ class Dispatch:
             self._store.put_fit(job.key, finished.fit_file, finished.fit_facts)
         failed, seconds, why = 0, None, ""
         for key, result in finished.results.items():
-            self._store.put_result(key, result)
+            self._put(key, result)
             reasons = [row["reason"] for row in result["rows"] if row["status"] == "failed"]
             failed += bool(reasons)
             why = why or (reasons[0] if reasons else "")
@@ -190,6 +190,10 @@ class Dispatch:
             return
         self._shown.finished(job, failed=failed, seconds=seconds, why=why)
         self._base_is_over(job)
+
+    def _put(self, key: str, record: Mapping[str, Any]) -> None:
+        self._store.put_result(key, record)
+        self._shown.stored()
 
     def _is_there(self) -> bool:
         return self._client.status == "running"

@@ -11,7 +11,7 @@ import numpy as np
 from carkinetics.batch.changes import parse_subset
 from carkinetics.batch.exposures import ExposureChoice, parse_exposure, sample_assay
 from carkinetics.batch.job import Watched
-from carkinetics.batch.outcomes import with_outcome, without_outcome
+from carkinetics.batch.outcomes import with_outcome, with_transplant, without_outcome
 from carkinetics.batch.rows import COLUMNS
 from carkinetics.cohort import Cohort
 from carkinetics.errors import DataError, Fault
@@ -86,7 +86,7 @@ def _associated(
     watched: Watched,
     seed: int,
 ) -> dict[str, Any]:
-    named, column = with_outcome(cohort, outcome)
+    named, column = with_outcome(with_transplant(cohort, choices["transplant"]), outcome)
     kept = parse_subset(choices["subset"], cohort)
     analyzed = named if choices["subset"] == "all" else without_outcome(named, column, kept)
     source: Any = analyzed if exposures is None else replace(exposures, cohort=analyzed)

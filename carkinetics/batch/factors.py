@@ -10,6 +10,7 @@ from typing import Any
 
 from carkinetics.batch.changes import FIT_BLQ, SAMPLE_BLQ, parse_subset
 from carkinetics.batch.exposures import parse_exposure
+from carkinetics.batch.outcomes import CENSORED, RECORDED, TRANSPLANT_DAY, outcome_fault
 from carkinetics.cohort import Cohort
 from carkinetics.errors import CarkineticsError
 from carkinetics.model import Model
@@ -91,6 +92,12 @@ def _count_or_all(level: Any, context: Context) -> str:
     return f"is {level!r}; give a whole number from 1 on, or 'all'"
 
 
+def _cell_types(level: Any, context: Context) -> str:
+    if level == "total" and not (context.cohort.levels["cell_type"] == "total").any():
+        return "is 'total', of which the cohort has no sample"
+    return _one_of("all", "total")(level, context)
+
+
 def _left_out(level: Any, context: Context) -> str:
     if level in ("none", "each"):
         return ""
@@ -160,13 +167,17 @@ def _estimator(level: Any, context: Context) -> str:
 
 
 def _outcome(level: Any, context: Context) -> str:
-    from carkinetics.batch.outcomes import outcome_fault
-
     return outcome_fault(context.cohort, level)
 
 
 def _landmark(level: Any, context: Context) -> str:
     return "" if _is_number(level) and level >= 0 else f"is {level!r}; give a day from 0 on"
+
+
+def _transplant(level: Any, context: Context) -> str:
+    if level == CENSORED and TRANSPLANT_DAY not in context.cohort.patients.columns:
+        return f"is {level!r}, which needs the column {TRANSPLANT_DAY} in the table of patients"
+    return _one_of(RECORDED, CENSORED)(level, context)
 
 
 def _subset(level: Any, context: Context) -> str:
@@ -224,11 +235,15 @@ _ALL = (
            _count_or_all),
     Factor("assay", DATA, "all", "assay", "an assay", _one_of("all", "flow", "qpcr")),
     Factor("wbc", DATA, "measured", "leukocytes", "a rule", _one_of("measured", "ignored")),
+    Factor("cell_types", DATA, "all", "cells", "which", _cell_types),
     Factor("visits", DATA, "all", "visits", "days", _visits),
     Factor("leave_out", DATA, "none", "patient left out", "a patient", _left_out),
     Factor("model", FIT, "given", "model", "a model", _model),
     _scale(""),
     *(_scale(group) for group in PRIOR_GROUPS),
+    # The draws of a joint fit are weighed: no fit of its own.
+    Factor("prior_scale_slope", ANALYSIS, 1, "scale of the prior of the slope", "a factor above 0",
+           _positive),
     Factor("patient_effects", FIT, "normal", "patient effects", "a family",
            _one_of("normal", "student_t")),
     Factor("residual", FIT, "normal", "residual error", "a family", _one_of("normal", "student_t")),
@@ -239,6 +254,7 @@ _ALL = (
     Factor("estimator", ANALYSIS, "", "estimator", "an estimator", _estimator),
     Factor("outcome", ANALYSIS, "ttp", "endpoint", "an outcome", _outcome),
     Factor("landmark", ANALYSIS, 0, "landmark [day]", "a day", _landmark),
+    Factor("transplant", ANALYSIS, RECORDED, "transplant", "a rule", _transplant),
     Factor("subset", ANALYSIS, "all", "patients", "a condition", _subset),
     Factor("adjust", ANALYSIS, "none", "adjusted for", "a column", _adjust),
     Factor("test", ANALYSIS, "", "test", "a method", _text),

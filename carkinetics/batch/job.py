@@ -62,7 +62,7 @@ class Job:
     key : str
         Of the fit; of the first analysis where nothing is fitted.
     model : Model or None
-        As it was given; None where no fit is made.
+        Of its variants, so that a worker needs no file of this machine; None where no fit is made.
     cohort : Cohort
         As it was given.
     analyses : tuple of Analysis

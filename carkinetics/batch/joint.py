@@ -15,17 +15,18 @@ from carkinetics.batch.changes import changed_cohort, parse_subset
 from carkinetics.batch.estimands import row_of, rows_of, told_per
 from carkinetics.batch.exposures import parse_exposure
 from carkinetics.batch.job import Analysis, Finished, Job
-from carkinetics.batch.outcomes import with_outcome, without_outcome
+from carkinetics.batch.outcomes import with_outcome, with_transplant, without_outcome
 from carkinetics.errors import CarkineticsError, FitError
-from carkinetics.library import load_model
+from carkinetics.sensitivity.weights import Weights, pareto_weights
 
 if TYPE_CHECKING:
     from carkinetics.cohort import Cohort
     from carkinetics.outcomes.joint import JointFit
 
 JOINT = "joint"
+REWEIGHTED = "joint model, reweighted"
 # What such a fit depends on besides data and kinetics.
-PARTS = ("exposure", "outcome", "landmark", "subset", "adjust")
+PARTS = ("exposure", "outcome", "landmark", "transplant", "subset", "adjust")
 
 
 def joint_parts(choices: Mapping[str, Any], outcomes: tuple[str, ...]) -> dict[str, Any] | None:
@@ -52,12 +53,12 @@ def fit_of(job: Job, cohort: Cohort) -> tuple[JointFit, bytes | None]:
             path.write_bytes(job.fit_file)
             return load_joint(path), None
         exposure, adjust = parse_exposure(choices["exposure"]), choices["adjust"]
-        prepared, names = _prepared(cohort, outcomes_of(job, analysis), choices["subset"])
-        model = job.model if choices["model"] == "given" else load_model(choices["model"])
-        assert model is not None  # a plan without a model is one from samples
+        ended = with_transplant(cohort, choices["transplant"])
+        prepared, names = _prepared(ended, outcomes_of(job, analysis), choices["subset"])
+        assert job.model is not None  # a plan without a model is one from samples
         landmark = float(choices["landmark"])
         made = fit_joint(
-            model,
+            job.model,
             prepared,
             exposure.quantity,
             names,
@@ -85,23 +86,63 @@ def rows_of_joint(job: Job, analysis: Analysis, joint: JointFit) -> list[dict[st
     from carkinetics.outcomes.joint.association import joint_estimates
 
     logs = _log_exposure(joint) if job.watched.per == "sd" else np.empty(0)
+    weights = slope_weights(joint, float(analysis.choices["prior_scale_slope"]))
+    if not weights.usable:
+        raise FitError(
+            f"k-hat is {weights.khat:.2g}: the posterior under this prior of the slope is too far "
+            "from that of the fit to be had by weights. Choose a scale nearer to 1."
+        )
+    is_fitted = weights.khat == -np.inf
+    told = {} if is_fitted else {"how": REWEIGHTED, "khat_max": weights.khat}
+    at = weights.resampled(weights.values.size)
     rows = []
     for outcome in outcomes_of(job, analysis):
         _, name = with_outcome(joint.kinetics.cohort, outcome)
         estimate = joint_estimates(joint, name, job.watched.probability)[0]
-        negative = joint.slope(name).negative
+        slope = joint.slope(name)
+        if not is_fitted:
+            slope = replace(slope, draws=slope.draws[at])
+            lower, upper = slope.interval(job.watched.probability)
+            estimate = replace(estimate, estimate=slope.ratio(0.5), lower=lower, upper=upper)
+        negative = slope.negative
         estimate = told_per(estimate, job.watched.per, logs)
         label = f"{outcome}: {estimate.measure}" if job.watched.outcomes else estimate.measure
-        rows.append(row_of(label, estimate) | {"p_dir": max(negative, 1.0 - negative)})
+        rows.append(row_of(label, estimate) | {"p_dir": max(negative, 1.0 - negative)} | told)
     if job.watched.quantities:
         from carkinetics.exposure import summarize
 
         names = [parse_exposure(q).quantity for q in job.watched.quantities]
         exposures = summarize(joint.kinetics, names, allow_failed=True)
+        if not is_fitted:
+            from carkinetics.batch.reweigh import weighed
+
+            every = np.arange(weights.values.size)
+            exposures = weighed(exposures, weights, every, joint.kinetics.cohort)
         watched = replace(job.watched, outcomes=())
         choices = dict(analysis.choices) | {"outcome": ""}
-        rows += rows_of(joint.kinetics.cohort, exposures, choices, watched)
+        found = rows_of(joint.kinetics.cohort, exposures, choices, watched)
+        rows += [row | told for row in found]
     return rows
+
+
+def slope_weights(joint: JointFit, scale: float) -> Weights:
+    """Weigh the draws of a joint fit as if the priors of its slopes had another SD.
+
+    Parameters
+    ----------
+    joint : JointFit
+        With its draws.
+    scale : float
+        Factor on the SD of the Normal prior of every slope.
+
+    Returns
+    -------
+    Weights
+        Draws in the order (chain, draw), flat.
+    """
+    slopes = [joint.slope(outcome.name) for outcome in joint.outcomes]
+    squares = [(slope.draws / slope.prior_sd) ** 2 for slope in slopes]
+    return pareto_weights(0.5 * (1.0 - scale**-2) * np.sum(squares, axis=0))
 
 
 def _log_exposure(joint: JointFit) -> np.ndarray:
@@ -140,10 +181,16 @@ def joint_job(job: Job) -> Finished:
             check = joint.check()
             if not check.passed and not job.allow_failed:
                 raise FitError(str(check))
-            rows = {a.key: rows_of_joint(job, a, joint) for a in job.analyses}
     except CarkineticsError as error:
         failed = {a.key: failure(job, a, str(error), facts, started) for a in job.analyses}
         return Finished(failed, fit_file, plain_data(facts))
     facts["how"] = "refit, joint model, NUTS"
-    results = {a.key: result(job, a, rows[a.key], facts, started) for a in job.analyses}
+    results = {}
+    for analysis in job.analyses:
+        try:
+            with quiet():
+                rows = rows_of_joint(job, analysis, joint)
+            results[analysis.key] = result(job, analysis, rows, facts, started)
+        except CarkineticsError as error:
+            results[analysis.key] = failure(job, analysis, str(error), facts, started)
     return Finished(results, fit_file, plain_data(facts))

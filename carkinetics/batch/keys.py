@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from carkinetics.batch.factors import ANALYSIS, FACTORS, default_of
-from carkinetics.batch.words import frozen
+from carkinetics.batch.words import frozen, in_words
 
 # Besides those on which draws depend: tables and classical estimates depend on these.
 _MORE = ("pandas", "statsmodels")
@@ -69,6 +69,9 @@ def fit_key(
         for name, factor in FACTORS.items()
         if factor.part != ANALYSIS and choices[name] != default_of(name, method)
     }
+    if "model" in changed:
+        # What is in a file is in the hash of its text; where it lies changes nothing.
+        changed["model"] = in_words(changed["model"])
     return _hash(
         {
             "model": model,

@@ -144,7 +144,7 @@ class BatchPlan:
         return [
             Job(
                 key=key,
-                model=self.model,
+                model=self._model_of(group[0].choices["model"]),
                 cohort=self.cohort,
                 analyses=tuple(group),
                 method=self.method,
@@ -219,8 +219,19 @@ class BatchPlan:
         jobs = len(self.unfinished)
         return start_seconds(self) + each * -(-jobs // self.n_workers) if jobs else 0.0, basis
 
+    def _model_of(self, name: str) -> Model | None:
+        if name == "given":
+            return self.model
+        if name not in self._models:
+            self._models[name] = load_model(name)
+        return self._models[name]
+
+    @cached_property
+    def _models(self) -> dict[str, Model]:
+        return {}
+
     def _fit_key(self, variant: Variant) -> str:
-        model = _model_of(self.model, variant)
+        model = self._model_of(variant.choices["model"])
         identity = None
         if model is not None and self.method != SAMPLES:
             identity = (model.name, model.text_hash, model.cell_types)
@@ -289,11 +300,6 @@ def plan_batch(
         n_workers=workers_here() if n_workers is None else n_workers,
         folder=None if folder is None else Path(folder),
     )
-
-
-def _model_of(given: Model | None, variant: Variant) -> Model | None:
-    name = variant.choices["model"]
-    return given if name == "given" else load_model(name)
 
 
 def _counted(count: int, word: str) -> str:

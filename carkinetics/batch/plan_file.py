@@ -85,10 +85,10 @@ def read_plan(path: str | Path) -> PlanFile:
         try:
             declared = variants(
                 **{"design": content["design"]} if "design" in content else {},
-                base=content.get("base", {}),
-                listed=content.get("variants", []),
+                base=_beside(content.get("base", {}), path.parent),
+                listed=[_beside(changes, path.parent) for changes in content.get("variants", [])],
                 **content.get("watch", {}),
-                **content.get("factors", {}),
+                **_beside(content.get("factors", {}), path.parent),
             )
         except BatchError as error:
             faults += error.faults
@@ -160,6 +160,20 @@ def _model(name: Any, folder: Path) -> tuple[list[Fault], Model | None]:
         return [], load_model(name)
     except CarkineticsError as error:
         return [Fault("run, model", str(error))], None
+
+
+def _beside(choices: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Take model files of a factor from the folder of the plan."""
+
+    def found(level: Any) -> Any:
+        is_file = isinstance(level, str) and level.endswith(".toml")
+        return str(folder / level) if is_file else level
+
+    if "model" not in choices:
+        return dict(choices)
+    level = choices["model"]
+    levels = [found(one) for one in level] if isinstance(level, list) else found(level)
+    return {**choices, "model": levels}
 
 
 def _placed(fault: Fault, path: Path) -> Fault:

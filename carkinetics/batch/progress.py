@@ -60,9 +60,12 @@ class Progress:
         self.say(f"{text}, {self._to_do:,} to do in {self._jobs_left:,} processes{left}")
         self._write("running")
 
+    def stored(self) -> None:
+        """Count a result that is in the folder, whatever becomes of the rest of its job."""
+        self._done += 1
+
     def finished(self, job: Job, failed: int, seconds: float | None, why: str) -> None:
-        """Count a job."""
-        self._done += len(job.analyses)
+        """Count a job, and tell it."""
         self._failed += failed
         self._jobs_left -= 1
         self._jobs_done += 1
@@ -79,8 +82,7 @@ class Progress:
         self._write("running")
 
     def reweighed(self, done: int, left: int, tried: int, fits: int) -> None:
-        """Count the variants that the draws of the base case could do, and the fits tried."""
-        self._done += done
+        """Tell what the draws of the base case could do, and count the fits tried."""
         self._jobs_left += fits - tried
         text = f"{done} variant(s) from the weighed draws of the base case"
         if left:

@@ -9,7 +9,7 @@ from typing import Any
 from carkinetics.batch.changes import parse_subset
 from carkinetics.batch.exposures import parse_exposure, sample_assay
 from carkinetics.batch.factors import FACTORS, SAMPLES
-from carkinetics.batch.outcomes import with_outcome, without_outcome
+from carkinetics.batch.outcomes import with_outcome, with_transplant, without_outcome
 from carkinetics.batch.variants import Variant, Variants
 from carkinetics.batch.words import frozen
 from carkinetics.cohort import Cohort
@@ -20,7 +20,7 @@ from carkinetics.outcomes.guards import DEFAULT_WINDOW, check_clock
 
 _NAMES = (
     "exposure", "outcome", "landmark", "subset", "adjust", "leave_out", "assay", "estimator",
-    "covariates", *(n for n in FACTORS if n.startswith("prior_scale")),
+    "covariates", "transplant", *(n for n in FACTORS if n.startswith("prior_scale")),
 )  # fmt: skip
 _LATENT = re.compile(r"cmax|auc_0_\d+|level_\d+")
 
@@ -71,6 +71,8 @@ def _reason(choices: Any, declared: Variants, cohort: Cohort, method: str) -> st
         watched = bool(declared.outcomes or choices["outcome"])
         if reason := _no_joint(choices, exposure.quantity, watched):
             return reason
+    elif choices["prior_scale_slope"] != 1:
+        return "only the joint model has a prior of the slope: choose estimator 'joint'"
     for outcome in declared.outcomes or ((choices["outcome"],) if choices["outcome"] else ()):
         try:
             _check(choices, exposure.quantity, outcome, cohort)
@@ -85,7 +87,8 @@ def _no_joint(choices: Any, quantity: str, outcomes: bool) -> str:
         return f"{quantity} is no exposure of a joint model (cmax, auc_0_<day>, level_<day>)"
     if not outcomes:
         return "a joint model needs an outcome"
-    changed = [n for n in choices if n.startswith("prior_scale") and choices[n] != 1]
+    scales = [n for n in choices if n.startswith("prior_scale") and n != "prior_scale_slope"]
+    changed = [n for n in scales if choices[n] != 1]
     changed += ["covariates"] if choices["covariates"] != "none" else []
     return f"a joint fit takes no {', '.join(changed)}" if changed else ""
 
@@ -94,7 +97,7 @@ def _check(choices: Any, quantity: str, outcome: str, cohort: Cohort) -> None:
     kept = set(parse_subset(choices["subset"], cohort))
     gone = choices["leave_out"]
     kept -= {gone} if isinstance(gone, str) else set(gone)
-    changed, name = with_outcome(cohort, outcome)
+    changed, name = with_outcome(with_transplant(cohort, choices["transplant"]), outcome)
     endpoint = read_endpoint(without_outcome(changed, name, tuple(kept)), name)
     landmark = float(choices["landmark"])
     if landmark > 0 and endpoint.kind == SURVIVAL:

@@ -64,7 +64,7 @@ def reweigh(job: Job) -> Finished:
         if found is None or not found[0].usable:
             continue
         weights, draws, cohort = found
-        weighed = _weighed(exposures, weights, draws, cohort)
+        changed = weighed(exposures, weights, draws, cohort)
         shared = facts | {
             "fit_seconds": time.monotonic() - began,
             "data_hash": cohort.data_hash,
@@ -72,7 +72,7 @@ def reweigh(job: Job) -> Finished:
             "how": HOW,
         }
         for analysis in group:
-            results[analysis.key] = analyzed(job, analysis, cohort, weighed, shared)
+            results[analysis.key] = analyzed(job, analysis, cohort, changed, shared)
     for result in results.values():
         result["process_seconds"] = (time.monotonic() - started) / len(results)
     return Finished(results)
@@ -106,7 +106,7 @@ def _weights(fit: Fit, job: Job, analysis: Analysis) -> tuple[Weights, np.ndarra
         return None  # the fit that follows says the same, or does without
 
 
-def _weighed(exposures: Exposure, weights: Weights, draws: np.ndarray, cohort: Cohort) -> Exposure:
+def weighed(exposures: Exposure, weights: Weights, draws: np.ndarray, cohort: Cohort) -> Exposure:
     """Repeat the draws of exposures in proportion to their weights, in one chain."""
     positions = draws[weights.resampled(max(len(draws), 1000))]
     data = exposures.data.sel(patient=[p for p in exposures.data["patient"].values

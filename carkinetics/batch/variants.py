@@ -233,13 +233,14 @@ def variants(
         Of all intervals.
     **factors
         Levels, one or a list, of: ``blq`` (``"m3"``, ``"drop"``, ``"first_half_lloq"``, ...),
-        ``lloq_scale``, ``blq_cap``, ``assay``, ``wbc`` (``"ignored"``), ``visits`` (lists of
-        days), ``leave_out`` (patients, or ``"each"``); ``model``, ``prior_scale`` and
-        ``prior_scale_<group>`` (``location``, ``omega``, ``correlation``, ``residual``,
-        ``link``), ``patient_effects``, ``residual``, ``correlated``, ``covariates``;
-        ``exposure`` (``"cmax"``, ``"cmax CD8"``, ``"cmax qpcr"``), ``estimator`` (``"posterior
-        mean"``, ``"observed"``, ``"cut"``, ``"joint"``), ``outcome``, ``landmark``, ``subset``
-        (``"response == CR"``), ``adjust``, ``test``.
+        ``lloq_scale``, ``blq_cap``, ``assay``, ``wbc`` (``"ignored"``), ``cell_types``
+        (``"total"``), ``visits`` (lists of days), ``leave_out`` (patients, or ``"each"``);
+        ``model`` (names, or files), ``prior_scale`` and ``prior_scale_<group>`` (``location``,
+        ``omega``, ``correlation``, ``residual``, ``link``; ``slope`` of the joint model),
+        ``patient_effects``, ``residual``, ``correlated``, ``covariates``; ``exposure``
+        (``"cmax"``, ``"cmax CD8"``, ``"cmax qpcr"``), ``estimator`` (``"posterior mean"``,
+        ``"observed"``, ``"cut"``, ``"joint"``), ``outcome``, ``landmark``, ``transplant``
+        (``"censor"``), ``subset`` (``"response == CR"``), ``adjust``, ``test``.
 
     Returns
     -------

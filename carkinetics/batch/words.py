@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 
@@ -19,6 +20,8 @@ def in_words(level: Any) -> str:
     --------
     >>> in_words([7, 14, 21, 28]), in_words({"cmax": ["age"]}), in_words(2.0)
     ('7/14/21/28', 'cmax ~ age', '2')
+    >>> in_words("models/wide_gate.toml")
+    'wide_gate.toml'
     """
     if isinstance(level, bool):
         return "yes" if level else "no"
@@ -31,7 +34,8 @@ def in_words(level: Any) -> str:
         )
     if isinstance(level, list | tuple):
         return "/".join(map(in_words, level))
-    return str(level)
+    text = str(level)
+    return Path(text).name if text.endswith(".toml") else text
 
 
 def same_level(level: Any) -> Any:

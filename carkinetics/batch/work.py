@@ -22,7 +22,6 @@ from carkinetics.batch.keys import code_version, versions
 from carkinetics.batch.rows import DONE, FAILED
 from carkinetics.cohort import Cohort
 from carkinetics.errors import CarkineticsError, CarkineticsWarning, FitError
-from carkinetics.library import load_model
 
 if TYPE_CHECKING:
     from carkinetics.exposure import Exposure
@@ -48,7 +47,7 @@ def work(job: Job) -> Finished:
         refuses is a result; any other exception is a fault of the program, and is raised.
     """
     _check_versions(job)
-    started = time.monotonic()
+    started, busy = time.monotonic(), time.process_time()
     if job.reweigh:
         from carkinetics.batch.reweigh import reweigh
 
@@ -59,6 +58,7 @@ def work(job: Job) -> Finished:
         finished = _from_samples(job) if job.method == SAMPLES else _from_a_fit(job)
     for found in finished.results.values():
         found["process_seconds"] = time.monotonic() - started
+        found["processor_seconds"] = time.process_time() - busy
     return finished
 
 
@@ -144,8 +144,7 @@ def fit_variant(job: Job, cohort: Cohort) -> Fit:
     from carkinetics.inference import fit
 
     choices = job.analyses[0].choices
-    model = job.model if choices["model"] == "given" else load_model(choices["model"])
-    assert model is not None  # a plan without a model is one from samples
+    assert job.model is not None  # a plan without a model is one from samples
     scales = prior_scales(choices)
     options: dict[str, Any] = dict(job.settings)
     if job.method != "nuts":
@@ -153,7 +152,7 @@ def fit_variant(job: Job, cohort: Cohort) -> Fit:
     if choices["covariates"] != "none":
         options["covariates"] = choices["covariates"]
     return fit(
-        model,
+        job.model,
         cohort,
         cores=job.cores,
         patient_effects=choices["patient_effects"],

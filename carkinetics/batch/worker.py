@@ -12,6 +12,15 @@ import threading
 
 from carkinetics.batch.child import ORPHANED
 
+# What dask measures of itself many times a second, for a dashboard that nobody sees here.
+CALM = {
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.tick.cycle": "10s",
+    "distributed.admin.system-monitor.interval": "10s",
+    "distributed.admin.system-monitor.gil.enabled": False,
+}
+
 
 def main() -> None:
     """Work for a scheduler until it ends, or the process that started this one does."""
@@ -24,7 +33,7 @@ async def _serve(address: str, folder: str) -> None:
     from distributed import Worker
 
     # The process of a job holds the memory, and this one has nothing to show.
-    with dask.config.set({"distributed.worker.memory.terminate": False}):
+    with dask.config.set(CALM | {"distributed.worker.memory.terminate": False}):
         worker = await Worker(
             address,
             nthreads=1,
