@@ -1,18 +1,21 @@
-"""A patient whose curve is too stiff for the explicit solver is solved inside a fit all the same."""
+"""A patient whose curve is too stiff for the explicit solver is solved all the same in a fit."""
 
 from __future__ import annotations
 
 import functools
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
 import pytest
+from numba import njit
 
 import carkinetics as ck
 from carkinetics.solve import second_try
 from carkinetics.solve.compiled import compile_system, solve_system
 from carkinetics.solve.op import log_levels
+from carkinetics.solve.second_try import announce, key_of, second_try_if_needed
 
 # The second patient is followed long enough for the explicit solver to run out of steps.
 DAYS = np.array([1.0, 3.0, 5.0, 1.0, 3.0, 7.0, 14.0, 28.0, 1.0, 2.0])
@@ -79,7 +82,7 @@ def test_ordinary_draws_never_ask_for_the_implicit_solver(monkeypatch):
     """Nor does one whose numbers are not finite: no other method would help it."""
     asked = []
     run = function("NUMBA", max_steps=10_000)
-    key = second_try.key_of(solver()[1].source_hash)
+    key = key_of(solver()[1].source_hash)
     monkeypatch.setitem(second_try._SECOND, key, lambda: asked.append(1))
     params = three_patients()
     assert run(params)[1].tolist() == [0, 0, 0]
@@ -87,3 +90,29 @@ def test_ordinary_draws_never_ask_for_the_implicit_solver(monkeypatch):
     assert run(params)[1].tolist() == [0, 2, 0]
     assert not asked
 
+
+def test_chains_without_the_interpreter_lock_may_ask_at_once():
+    """As in a sampler: several threads, none holding the lock, each with a patient of its own."""
+    compiled = solver()[1]
+    announce(key_of(compiled.source_hash), compiled.implicit)
+    solve, key = compiled.solve, key_of(compiled.source_hash)
+
+    @njit(nogil=True)
+    def run(params, offsets, days, tolerance, most, wanted):
+        level, slope, jacobian, outcome, steps = solve(
+            params, offsets, days, tolerance, most, wanted
+        )
+        second_try_if_needed(
+            key, params, offsets, days, tolerance, most, level, slope, jacobian, outcome, steps
+        )
+        return level, outcome
+
+    options = 1e-6, np.int64(FEW_STEPS), np.bool_(True)
+    params = three_patients()
+    alone, outcome = run(params, OFFSETS, DAYS, *options)
+    assert outcome.tolist() == [0, 0, 0]
+    with ThreadPoolExecutor(4) as pool:
+        several = list(pool.map(lambda _: run(params, OFFSETS, DAYS, *options), range(8)))
+    for level, outcome in several:
+        assert outcome.tolist() == [0, 0, 0]
+        assert (level == alone).all()

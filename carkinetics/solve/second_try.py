@@ -103,9 +103,7 @@ def _array(address: int, shape: tuple[int, ...], whole: bool) -> np.ndarray:
     return np.ctypeslib.as_array((kind * size).from_address(address)).reshape(shape)
 
 
-llvmlite.binding.add_symbol(
-    _NAME, ctypes.cast(_called_from_compiled_code, ctypes.c_void_p).value
-)
+llvmlite.binding.add_symbol(_NAME, ctypes.cast(_called_from_compiled_code, ctypes.c_void_p).value)
 _call = types.ExternalFunction(_NAME, signature(types.void, types.float64, *([types.int64] * 14)))
 
 

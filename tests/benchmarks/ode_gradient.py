@@ -140,9 +140,7 @@ def _fastest(
     label = min(tried, key=tried.__getitem__)
     batches = (20, max(1, min(20, int(0.02 / tried[label]))))
     mine, other = paired_cpu_seconds(ours, peers[label], 25, batches)
-    return Result(
-        name, 1e3 * mine, 1e3 * other, f"{note}{label}", target=1 / faster, of="ratio"
-    )
+    return Result(name, 1e3 * mine, 1e3 * other, f"{note}{label}", target=1 / faster, of="ratio")
 
 
 def _stan(task: OdeTask, name: str, ours: float | None) -> Result:
