@@ -81,7 +81,7 @@ def key_of(source_hash: str) -> int:
 
 
 @ctypes.CFUNCTYPE(None, ctypes.c_double, *([ctypes.c_int64] * 14))
-def _called_from_compiled_code(tolerance, key, max_steps, n, n_par, n_row, n_out, *addresses):  # type: ignore[no-untyped-def]
+def _called_from_compiled_code(tolerance, key, max_steps, n, n_par, n_row, n_out, *addresses):
     if key not in _SECOND:
         return
     shapes = [

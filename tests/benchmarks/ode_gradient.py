@@ -132,11 +132,20 @@ def _fastest(
 ) -> Result:
     """Let all run once in a while, and the fastest take turns with ours."""
     ours = value_and_gradient(task, tolerance)
-    _check(task, ours)
-    tried = {}
+    assert _right(task, ours)
+    tried, wrong = {}, []
     for label, run in peers.items():
-        _check(task, run)
-        tried[label] = median_cpu_seconds(run, 3, 1)
+        if not _right(task, run):
+            wrong.append(label)
+            continue
+        # The least of several: the median says more about the rest of the machine.
+        tried[label] = min(median_cpu_seconds(run, 1, 2) for _ in range(10))
+    if not tried:
+        reason = (
+            f"no finite or no right loss by {', '.join(wrong) or 'any solver at any tolerance'}"
+        )
+        mine = 1e3 * median_cpu_seconds(ours, 15, 20)
+        return Result(name, mine, None, "diffrax", 1 / faster, "ratio", reason)
     label = min(tried, key=tried.__getitem__)
     batches = (20, max(1, min(20, int(0.02 / tried[label]))))
     mine, other = paired_cpu_seconds(ours, peers[label], 25, batches)
@@ -153,15 +162,15 @@ def _stan(task: OdeTask, name: str, ours: float | None) -> Result:
 
 def _without_diffrax(task: OdeTask, name: str, tolerance: float, faster: float) -> Result:
     run = value_and_gradient(task, tolerance)
-    _check(task, run)
+    assert _right(task, run)
     return Result(
         name, 1e3 * median_cpu_seconds(run, 15, 20), None, "diffrax", 1 / faster, "ratio",
         "diffrax is not installed (the extra bench)",
     )  # fmt: skip
 
 
-def _check(task: OdeTask, run: Callable[[], Any]) -> None:
-    """Warm up, and check that it computes the same loss."""
+def _right(task: OdeTask, run: Callable[[], Any]) -> bool:
+    """Warm up, and say whether it computes the same loss."""
     value = float(run()[0])
     exact = task.loss(task.exact)
-    assert abs(value - exact) <= 0.05 + 1e-3 * abs(exact), (value, exact)
+    return bool(abs(value - exact) <= 0.05 + 1e-3 * abs(exact))
