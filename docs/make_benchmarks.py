@@ -18,11 +18,16 @@ def table(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         met = "yes" if row["met"] else "**no**"
         target = "no target" if row["target"] is None else f"{met} ({row['target']:g})"
+        reason = f"; {row['reason']}" if row.get("reason") else ""
+        ours, peer, ratio = (_number(row[key]) for key in ("ours", "peer", "ratio"))
         lines.append(
-            f"| {row['name']} | {row['ours']:g} | {row['peer']:g} | {row['ratio']:g} | "
-            f"{row['peer_name']} | {target} |"
+            f"| {row['name']} | {ours} | {peer} | {ratio} | {row['peer_name']} | {target}{reason} |"
         )
     return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:g}"
 
 
 def filled(page: str) -> str:

@@ -25,14 +25,13 @@ import numpy as np
 
 from carkinetics.errors import SolverError, SolverOutcome
 from carkinetics.solve.codegen import generate, source_hash
+from carkinetics.solve.second_try import OUTCOMES, Found, second_try
 
 if TYPE_CHECKING:
     from carkinetics.model import System
 
 DEFAULT_TOLERANCE = 1e-6
 MAX_STEPS = 5_000
-
-OUTCOMES = (SolverOutcome.SOLVED, SolverOutcome.TOO_MANY_STEPS, SolverOutcome.NOT_FINITE)
 
 
 @dataclass(frozen=True)
@@ -50,14 +49,15 @@ class CompiledSystem:
     solve : callable
         The compiled function; see ``stepper_template.solve``.
     implicit : callable, optional
-        Compiles the implicit solver of the same system; None where `solve` is that already.
+        Compiles and returns the implicit solver of the same system; None where `solve` is that
+        already, and for the solver of maxima and areas.
     """
 
     parameters: tuple[str, ...]
     cell_types: tuple[str, ...]
     source_hash: str
     solve: Callable[..., Any]
-    implicit: Callable[[], CompiledSystem] | None = None
+    implicit: Callable[[], Callable[..., Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -133,18 +133,10 @@ def solve_system(
     days = np.require(days, np.float64, ["C", "W"])
     _check_shapes(compiled, params, offsets, days)
     options = float(tolerance), int(max_steps), bool(sensitivities)
-    level, slope, jacobian, outcome, steps = compiled.solve(params, offsets, days, *options)
-    again = np.flatnonzero(outcome == OUTCOMES.index(SolverOutcome.TOO_MANY_STEPS))
-    if again.size and fall_back and compiled.implicit is not None:
-        counts = np.diff(offsets)[again]
-        rows = np.concatenate([np.arange(offsets[i], offsets[i + 1]) for i in again])
-        found = compiled.implicit().solve(
-            params[again], np.append(0, np.cumsum(counts)), days[rows], *options
-        )
-        level[rows], slope[rows], outcome[again] = found[0], found[1], found[3]
-        steps[again] += found[4]
-        if sensitivities:
-            jacobian[rows] = found[2]
+    found = Found(*compiled.solve(params, offsets, days, *options))
+    if fall_back and compiled.implicit is not None:
+        second_try(compiled.implicit, params, offsets, days, options, found)
+    level, slope, jacobian, outcome, steps = found
     return Solution(level, slope, jacobian, tuple(OUTCOMES[code] for code in outcome), steps)
 
 
@@ -183,13 +175,18 @@ def compile_curves(system: System) -> CompiledSystem:
 
 
 def _compiled(system: System, source: str, function: str) -> CompiledSystem:
+    explicit = function == "solve" and not system.stiff
     return CompiledSystem(
         parameters=(*system.parameters, *system.inputs),
         cell_types=tuple(system.cell_types),
         source_hash=source_hash(source),
         solve=getattr(_load(source), function),
-        implicit=None if system.stiff else functools.partial(compile_implicit, system),
+        implicit=functools.partial(_implicit_solve, system) if explicit else None,
     )
+
+
+def _implicit_solve(system: System) -> Callable[..., Any]:
+    return compile_implicit(system).solve
 
 
 def cache_folder() -> Path:

@@ -57,13 +57,19 @@ class Method(NamedTuple):
 
 
 @inlined
-def step_factor(error, log_previous):
-    """Return the factor for the next step: a PI controller, bounded to [0.2, 6]."""
-    log_error, previous = log(maximum(error, 1e-10)), load(log_previous, 0)
+def step_factor(error, past):
+    """Return the factor for the next step: a PI controller, bounded to [0.2, 3].
+
+    ``past`` holds the logarithm of the error of the last accepted step, and 1 where the last step
+    was rejected: the step after that must not grow at once, or it is rejected again.
+    """
+    log_error, previous = log(maximum(error, 1e-10)), load(past, 0)
     accepted = error <= 1.0
-    change = select(accepted, 0.08 * previous - 0.14 * log_error, -0.2 * log_error)
-    store(log_previous, 0, select(accepted, log_error, previous))
-    return minimum(6.0, maximum(0.2, 0.9 * exp(change)))
+    change = select(accepted, 0.06 * previous - 0.2 * log_error, -0.2 * log_error)
+    largest = select(load(past, 1) > 0.0, 1.0, 3.0)
+    store(past, 0, select(accepted, log_error, previous))
+    store(past, 1, select(accepted, 0.0, 1.0))
+    return minimum(largest, maximum(0.2, 0.8 * exp(change)))
 
 
 def make_scaled_error(log_scale: tuple[bool, ...], rounding: float) -> Callable[..., Any]:

@@ -27,6 +27,13 @@ from carkinetics.solve.compiled import (
     CompiledSystem,
     load_solver,
 )
+from carkinetics.solve.second_try import (
+    Found,
+    announce,
+    key_of,
+    second_try,
+    second_try_if_needed,
+)
 
 # Operations are copied and hashed by PyTensor; they carry only the hash of their solver.
 _COMPILED: dict[str, CompiledSystem] = {}
@@ -71,9 +78,12 @@ class LogLevels(Op):
     def perform(self, node: Apply, inputs: list[Any], outputs: list[Any]) -> None:
         """Solve in Python mode (nutpie and PyTensor's numba mode use the numba form)."""
         params, offsets, days = (np.ascontiguousarray(value) for value in inputs)
-        level, _, jacobian, outcome, _ = _solver(self.source_hash)(
-            params, offsets, days, self.tolerance, self.max_steps, True
-        )
+        options = self.tolerance, self.max_steps, True
+        found = Found(*_solver(self.source_hash)(params, offsets, days, *options))
+        compiled = _COMPILED.get(self.source_hash)
+        if compiled is not None and compiled.implicit is not None:
+            second_try(compiled.implicit, params, offsets, days, options, found)
+        level, _, jacobian, outcome, _ = found
         _blank_failures(level, jacobian, offsets, outcome)
         outputs[0][0], outputs[1][0], outputs[2][0] = level, jacobian, outcome
 
@@ -136,6 +146,8 @@ def log_levels(
         0 where solved.
     """
     _COMPILED[compiled.source_hash] = compiled
+    if compiled.implicit is not None:
+        announce(key_of(compiled.source_hash), compiled.implicit)
     operation = LogLevels(compiled.source_hash, float(tolerance), int(max_steps))
     level, _, outcome = operation(params, offsets, days)
     return level, outcome
@@ -179,25 +191,26 @@ def _contract(gradient: np.ndarray, jacobian: np.ndarray, offsets: np.ndarray) -
 
 # Part of the key under which PyTensor keeps machine code on disk: raise it with every change of
 # the numba functions of this file.
-_VERSION = 2
+_VERSION = 3
 
 
 @register_funcify_default_op_cache_key(LogLevels)
 def _numba_log_levels(op: LogLevels, **kwargs: Any) -> Any:
-    solve = _solver(op.source_hash)
+    solve, key = _solver(op.source_hash), key_of(op.source_hash)
     tolerance, max_steps, blank_failures = op.tolerance, op.max_steps, _blank_failures
 
     @numba_njit
     def log_levels_numba(params: Any, offsets: Any, days: Any) -> Any:
         # Called with plain types: for a literal, numba would compile the solver once more.
-        level, _, jacobian, outcome, _ = solve(
-            np.ascontiguousarray(params),
-            np.ascontiguousarray(offsets),
-            np.ascontiguousarray(days),
-            tolerance,
-            np.int64(max_steps),
-            np.bool_(True),
+        params, offsets = np.ascontiguousarray(params), np.ascontiguousarray(offsets)
+        days, most = np.ascontiguousarray(days), np.int64(max_steps)
+        level, slope, jacobian, outcome, steps = solve(
+            params, offsets, days, tolerance, most, np.bool_(True)
         )
+        second_try_if_needed(
+            np.int64(key), params, offsets, days, tolerance, most,
+            level, slope, jacobian, outcome, steps,
+        )  # fmt: skip
         blank_failures(level, jacobian, offsets, outcome)
         return level, jacobian, outcome
 

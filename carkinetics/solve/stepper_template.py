@@ -189,7 +189,7 @@ def integrate(
     work = make_work()
     p, c, t, y, s, limit = work.p, work.c, work.t, work.y, work.s, work.limit
     first_y, first_s = workspace(N_STATE), workspace(N_SENS)
-    h, step, error, log_previous = workspace(1), workspace(1), workspace(1), workspace(1)
+    h, step, error, past = workspace(1), workspace(1), workspace(1), workspace(2)
     last_day, next_day, tried, broken = workspace(1), workspace(1), workspace(1), workspace(1)
     taken, fresh, due, day_at = workspace(1), workspace(1), workspace(1), workspace(1)
     y_at, s_at = workspace(N_STATE), workspace(N_SENS)
@@ -222,7 +222,8 @@ def integrate(
                 taken[lane] = fresh[lane] = 1.0
                 patient[lane], cursor[lane], last[lane] = who, offsets[who], offsets[who + 1]
                 next_day[lane], last_day[lane] = days[cursor[lane]], days[last[lane] - 1]
-                t[lane], h[lane], log_previous[lane], switch[lane] = 0.0, FIRST_STEP, 0.0, 0
+                t[lane], h[lane], switch[lane] = 0.0, FIRST_STEP, 0
+                past[lane], past[LANES + lane] = 0.0, 0.0
                 tried[lane], broken[lane] = 0.0, 0.0
                 limit[lane] = BEFORE[0] if BEFORE.shape[0] > 0 else np.inf
                 waiting, running, stale = waiting + 1, running + 1, True
@@ -251,7 +252,7 @@ def integrate(
         length = maximum(0.0, minimum(planned, stop - now))
         errors = try_step(length, tolerance, work)
         accepted = errors <= 1.0
-        changed = length * step_factor(errors, log_previous)
+        changed = length * step_factor(errors, past)
         if with_sensitivity:
             sensitivity_step(length, work)
 

@@ -21,45 +21,54 @@ class Result:
     ----------
     name : str
         What is measured, with its unit.
-    ours, peer : float
-        Both figures; lower is better.
+    ours, peer : float or None
+        Both figures; lower is better. None where one was not measured.
     peer_name : str
         What the peer is.
     target : float or None
         `ours` should stay below this, or the ratio; None where there is no target.
     of : {"ours", "ratio"}
         What the target is for.
+    reason : str
+        Why there is no peer's figure, or why the target is missed.
     """
 
     name: str
-    ours: float
-    peer: float
+    ours: float | None
+    peer: float | None
     peer_name: str
     target: float | None
     of: str = "ours"
+    reason: str = ""
 
     @property
-    def ratio(self) -> float:
-        return self.ours / self.peer
+    def ratio(self) -> float | None:
+        return None if self.ours is None or self.peer is None else self.ours / self.peer
 
     @property
     def met(self) -> bool:
+        """Whether the target is reached; what was not measured reaches none."""
         if self.target is None:
             return True
-        return (self.ratio if self.of == "ratio" else self.ours) < self.target
+        found = self.ratio if self.of == "ratio" else self.ours
+        return found is not None and found < self.target
 
     def record(self) -> dict[str, Any]:
         """Return the row of the JSON file; three digits, as more are noise."""
-        numbers = {key: float(f"{getattr(self, key):.3g}") for key in ("ours", "peer", "ratio")}
-        return {
+        row = {
             "name": self.name,
-            "ours": numbers["ours"],
-            "peer": numbers["peer"],
+            "ours": _rounded(self.ours),
+            "peer": _rounded(self.peer),
             "peer_name": self.peer_name,
-            "ratio": numbers["ratio"],
+            "ratio": _rounded(self.ratio),
             "target": self.target,
             "met": self.met,
         }
+        return row | {"reason": self.reason} if self.reason else row
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.3g}")
 
 
 def median_seconds(action: Callable[[], object], repeats: int) -> float:
@@ -77,6 +86,20 @@ def median_cpu_seconds(action: Callable[[], object], repeats: int, batch: int) -
         return (time.process_time() - started) / batch
 
     return statistics.median(seconds() for _ in range(repeats))
+
+
+def paired_cpu_seconds(
+    ours: Callable[[], object], peer: Callable[[], object], repeats: int, batches: tuple[int, int]
+) -> tuple[float, float]:
+    """Return the median processor times of two actions that take turns.
+
+    What else the machine does meanwhile then slows both.
+    """
+    found: tuple[list[float], list[float]] = ([], [])
+    for _ in range(repeats):
+        for kept, action, batch in zip(found, (ours, peer), batches, strict=True):
+            kept.append(median_cpu_seconds(action, 1, batch))
+    return statistics.median(found[0]), statistics.median(found[1])
 
 
 def median_process_seconds(code: str, repeats: int) -> float:

@@ -1,0 +1,142 @@
+"""The same fit by NumPyro and diffrax: our density translated to JAX, its ODE solved by diffrax.
+
+Model, data, priors and coordinates are ours, operation by operation: only the solver of the
+equations and the sampler differ. The caller compares both densities before it trusts a figure.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tests.benchmarks.ode_task import functions
+
+# Fastest of diffrax's solvers and adjoints for the default model, see `ode_gradient`.
+SOLVER, MOST_STEPS = "Tsit5", 1024
+
+
+def log_density(plan: Any, pymc_model: Any, tolerance: float) -> Any:
+    """Return the log density of a sampler's point as a function of JAX.
+
+    Parameters
+    ----------
+    plan : Plan
+        Decides equations, visits and tolerance.
+    pymc_model : pm.Model
+        The model, its centering chosen.
+    tolerance : float
+        Relative and absolute tolerance of diffrax.
+    """
+    import jax
+    import jax.numpy as jnp
+    from pymc.sampling.jax import get_jaxified_graph
+
+    jax.config.update("jax_enable_x64", True)
+    _teach_operations(plan, tolerance)
+    values = pymc_model.value_vars
+    first = pymc_model.initial_point()
+    shapes = [np.shape(first[v.name]) for v in values]
+    graph = get_jaxified_graph(inputs=values, outputs=[pymc_model.logp()])
+
+    def density(point: Any) -> Any:
+        pieces, begin = [], 0
+        for shape in shapes:
+            size = int(np.prod(shape))
+            pieces.append(jnp.reshape(point[begin : begin + size], shape))
+            begin += size
+        return graph(*pieces)[0]
+
+    return density
+
+
+def sample(density: Any, starts: np.ndarray, draws: int, tune: int, target: float) -> Any:
+    """Run NUTS of NumPyro, chain after chain.
+
+    Returns
+    -------
+    points : array, shape (chain, draw, coordinate)
+    diverging : array of bool, shape (chain, draw)
+    """
+    import jax
+    from numpyro.infer import MCMC, NUTS
+
+    kernel = NUTS(potential_fn=lambda x: -density(x), target_accept_prob=target)
+    mcmc = MCMC(
+        kernel, num_warmup=tune, num_samples=draws, num_chains=len(starts),
+        chain_method="sequential", progress_bar=False,
+    )  # fmt: skip
+    mcmc.run(jax.random.PRNGKey(1), init_params=jax.numpy.asarray(starts))
+    points = np.asarray(mcmc.get_samples(group_by_chain=True))
+    return points, np.asarray(mcmc.get_extra_fields(group_by_chain=True)["diverging"])
+
+
+def _teach_operations(plan: Any, tolerance: float) -> None:
+    """Tell JAX what our own operations do."""
+    import jax
+    import jax.numpy as jnp
+    from pytensor.link.jax.dispatch.basic import jax_funcify
+
+    from carkinetics.inference.triangular import ForwardSubstitution
+    from carkinetics.solve.op import LogLevels
+
+    @jax_funcify.register(ForwardSubstitution)
+    def substitution(op: Any, **kwargs: Any) -> Any:
+        def solve(factor: Any, rows: Any) -> Any:
+            return jax.scipy.linalg.solve_triangular(factor, rows.T, lower=True).T
+
+        return solve
+
+    @jax_funcify.register(LogLevels)
+    def log_levels(op: Any, **kwargs: Any) -> Any:
+        solve = _levels(plan, tolerance)
+
+        def levels(params: Any, offsets: Any, days: Any) -> Any:
+            level, solved = solve(params)
+            # The Jacobian is the derivative of the levels here, and nobody asks for it.
+            nothing = jnp.zeros((*level.shape, params.shape[1]))
+            return level, nothing, jnp.where(solved, 0, 1)
+
+        return levels
+
+
+def _levels(plan: Any, tolerance: float) -> Any:
+    """Make the function from parameters of all patients to the levels in all rows."""
+    import diffrax
+    import jax
+    import jax.numpy as jnp
+
+    from carkinetics.solve.solvable import solvable
+
+    names = {"logistic": jax.nn.sigmoid, "softplus": jax.nn.softplus}
+    start, rates, levels = functions(solvable(plan.system), [names, "jax"])
+    counts = np.diff(plan.layout.offsets)
+    own = np.split(np.maximum(plan.layout.days, 0.0), plan.layout.offsets[1:-1])
+    # Every patient has the same number of days, the last one repeated.
+    padded = np.array([np.append(d, np.repeat(d[-1], counts.max() - len(d))) for d in own])
+    patient = np.repeat(np.arange(len(counts)), counts)
+    row = np.concatenate([np.arange(n) for n in counts])
+
+    def one(p: Any, days: Any) -> Any:
+        solution = diffrax.diffeqsolve(
+            diffrax.ODETerm(lambda t, y, args: jnp.stack(rates(t, y, args))),
+            getattr(diffrax, SOLVER)(),
+            t0=0.0,
+            t1=days[-1],
+            dt0=None,
+            y0=jnp.stack([jnp.asarray(v, dtype=float) for v in start(p)]),
+            args=p,
+            saveat=diffrax.SaveAt(ts=days),
+            stepsize_controller=diffrax.PIDController(rtol=tolerance, atol=tolerance),
+            max_steps=MOST_STEPS,
+            throw=False,
+        )
+        level = jax.vmap(lambda t, y: jnp.stack(levels(t, y, p)))(days, solution.ys)
+        return level, solution.result == diffrax.RESULTS.successful
+
+    def every(params: Any) -> Any:
+        level, solved = jax.vmap(one)(params, jnp.asarray(padded))
+        level = jnp.where(solved[:, None, None], level, 0.0)
+        return level[patient, row], solved
+
+    return every
