@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import ctypes
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
@@ -21,6 +22,7 @@ import numpy as np
 import pymc as pm
 import pytensor
 from numba import types
+from numba.core.caching import NullCache
 from nutpie.compile_pymc import (
     CompiledPyMCModel,
     _make_functions,
@@ -28,7 +30,8 @@ from nutpie.compile_pymc import (
     make_user_data,
 )
 from pymc.initial_point import make_initial_point_fn
-from pytensor.link.numba.dispatch.basic import numba_funcify, numba_funcify_and_cache_key
+from pytensor.link.numba.cache import CACHED_SRC_FUNCTIONS
+from pytensor.link.numba.dispatch import basic
 
 from carkinetics.solve.compiled import load_module
 from carkinetics.solve.optimize_once import optimize_once
@@ -173,17 +176,55 @@ def _of_values(address: int) -> Any:
 def _c_function(kind: str, function: Any, shared: Sequence[Any], n: int, size: int) -> Any:
     """Make or load the C function around a PyTensor function."""
     graph = function.maker.fgraph
-    with pytensor.config.change_flags(numba__cache=True):
-        _, key = numba_funcify_and_cache_key(graph)
+    with pytensor.config.change_flags(numba__cache=True), _equal_functions_once():
+        inner, key = basic.numba_funcify_and_cache_key(graph)
     source = _source(kind, key, function.get_shared(), shared, n, size)
     module = load_module(source, "density")
-    # PyTensor's own cache would keep every inner function, and so optimize each of them.
-    with pytensor.config.change_flags(numba__cache=False):
-        module.__dict__["inner"] = numba_funcify(graph)
+    module.__dict__["inner"] = inner
     with optimize_once(), warnings.catch_warnings():
         # A graph with large constants: it works, and is compiled again in the next process.
         warnings.filterwarnings("ignore", "Cannot cache compiled function", numba.NumbaWarning)
         return numba.cfunc(_SIGNATURES[kind], cache=key is not None)(getattr(module, kind))
+
+
+class _Remembered(NullCache):  # type: ignore[misc]
+    """What was compiled for a key of PyTensor and a signature, for the time of one compilation."""
+
+    def __init__(self, key: str, known: dict[tuple[str, Any], Any]) -> None:
+        self._key, self._known = key, known
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        known = self._known.get((self._key, sig))
+        # Numba times every result once; a result without metadata is one that was loaded.
+        return None if known is None else known._replace(metadata=None)
+
+    def save_overload(self, sig: Any, cres: Any) -> None:
+        self._known[self._key, sig] = cres
+
+
+@contextmanager
+def _equal_functions_once() -> Iterator[None]:
+    """Let PyTensor compile equal functions once, and keep none of them on disk.
+
+    Two hundred products are one function. PyTensor finds that through its files, for which every
+    function is optimized and made machine code.
+    """
+    usual = basic.numba_njit
+    known: dict[tuple[str, Any], Any] = {}
+
+    def numba_njit(*functions: Any, **options: Any) -> Any:
+        keys = [CACHED_SRC_FUNCTIONS.get(function) for function in functions]
+        if not options.get("cache") or keys in ([], [None]):
+            return usual(*functions, **options)
+        made = usual(*functions, **options | {"cache": False})
+        made._cache = _Remembered(keys[0], known)
+        return made
+
+    basic.numba_njit = numba_njit
+    try:
+        yield
+    finally:
+        basic.numba_njit = usual
 
 
 def _source(
