@@ -187,7 +187,7 @@ def _c_function(kind: str, function: Any, shared: Sequence[Any], n: int, size: i
         return numba.cfunc(_SIGNATURES[kind], cache=key is not None)(getattr(module, kind))
 
 
-class _Remembered(NullCache):  # type: ignore[misc]
+class _Remembered(NullCache):
     """What was compiled for a key of PyTensor and a signature, for the time of one compilation."""
 
     def __init__(self, key: str, known: dict[tuple[str, Any], Any]) -> None:
