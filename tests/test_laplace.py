@@ -69,12 +69,12 @@ def test_other_levels_of_the_same_shape_are_not_compiled_again(model, cohort, qu
     """And the first levels give the first draws again: no data stay behind."""
     import dataclasses
 
-    import nutpie
+    from carkinetics.inference import reuse
 
     def refuse(*_, **__):
         raise AssertionError("compiled again")
 
-    monkeypatch.setattr(nutpie, "compile_pymc_model", refuse)
+    monkeypatch.setattr(reuse, "compile_model", refuse)
     levels = cohort.levels.copy()
     seen = ~levels["below_lloq"].astype(bool)
     levels.loc[seen, "level"] *= 1.1

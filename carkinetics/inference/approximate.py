@@ -9,6 +9,7 @@ import xarray as xr
 
 from carkinetics.inference.correction import corrected, patient_target
 from carkinetics.inference.laplace import Approximation, approximate
+from carkinetics.inference.machine_code import kept_values
 from carkinetics.inference.planning import SHIFT
 from carkinetics.inference.prefit import Prefit
 from carkinetics.inference.sampling import Compiled, Prepared, centered
@@ -79,7 +80,7 @@ def _log_sds(ready: Compiled) -> np.ndarray:
 def _posterior(ready: Compiled, points: np.ndarray, chains: int, draws: int) -> xr.Dataset:
     """Take points of the sampler's scale to the free variables, dims chain and draw first."""
     compiled, pymc_model = ready.compiled, ready.pymc_model
-    expanded = np.stack([np.array(compiled.expand_func(point)[0]) for point in points])
+    expanded = np.stack([kept_values(compiled, point) for point in points])
     names, slices, shapes = compiled.shape_info
     places = dict(zip(names, zip(slices, shapes, strict=True), strict=True))
     variables = {}

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import nutpie
 import pymc as pm
 from pytensor.graph.basic import equal_computations
 
 from carkinetics.inference.build import assemble
+from carkinetics.inference.machine_code import compile_model
 from carkinetics.inference.planning import Plan
 
 # Compiled models that are kept, the last used first; each holds some megabytes.
@@ -80,7 +80,7 @@ def machine(plan: Plan) -> Iterator[Machine]:
     found = _take(wanted, log_density)
     if found is None:
         names = [variable.name for variable in wanted.free_RVs]
-        compiled = nutpie.compile_pymc_model(wanted, var_names=names)
+        compiled = compile_model(wanted, names)
         found = Machine(wanted, log_density, compiled)
     else:
         found = _with_data(found, wanted)

@@ -15,6 +15,7 @@ import xarray as xr
 
 from carkinetics.errors import FitError
 from carkinetics.inference.effects import LOWEST_FREEDOM
+from carkinetics.inference.machine_code import log_density
 from carkinetics.inference.planning import SHIFT, Plan
 from carkinetics.inference.prefit import EffectPlaces, Prefit, prefit, recenter
 from carkinetics.inference.progress import Reporter
@@ -87,11 +88,7 @@ class Compiled:
 
     def density(self, point: np.ndarray) -> tuple[float, np.ndarray]:
         """Give the log density at a point and its gradient."""
-        try:
-            value, gradient = self.compiled.logp_func(point)
-        except ZeroDivisionError:  # an SD that has shrunk to nothing, far from any mode
-            return -np.inf, np.full(point.size, np.nan)
-        return float(value), np.asarray(gradient)
+        return log_density(self.compiled, point)
 
     def start(self) -> Prefit:
         """Fit deterministically."""
@@ -133,11 +130,11 @@ def ready_to_run(plan: Plan, compiled: Machine) -> Compiled:
     first = compiled.pymc_model.initial_point()
     slots = coordinate_slots(compiled.pymc_model, first)
     effects = effect_places(plan, slots)
-    _set_centering(compiled.pymc_model, plan, centered(effects))
+    data = _set_centering(compiled.pymc_model, plan, centered(effects))
     return Compiled(
         plan=plan,
         pymc_model=compiled.pymc_model,
-        compiled=compiled.compiled,
+        compiled=compiled.compiled.with_data(**data),
         first=_first_point(compiled.pymc_model, first, slots),
         slots=slots,
         effects=effects,

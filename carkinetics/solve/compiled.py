@@ -25,6 +25,7 @@ import numpy as np
 
 from carkinetics.errors import SolverError, SolverOutcome
 from carkinetics.solve.codegen import generate, source_hash
+from carkinetics.solve.optimize_once import optimize_once
 from carkinetics.solve.second_try import OUTCOMES, Found, second_try
 
 if TYPE_CHECKING:
@@ -133,9 +134,10 @@ def solve_system(
     days = np.require(days, np.float64, ["C", "W"])
     _check_shapes(compiled, params, offsets, days)
     options = float(tolerance), int(max_steps), bool(sensitivities)
-    found = Found(*compiled.solve(params, offsets, days, *options))
-    if fall_back and compiled.implicit is not None:
-        second_try(compiled.implicit, params, offsets, days, options, found)
+    with optimize_once():
+        found = Found(*compiled.solve(params, offsets, days, *options))
+        if fall_back and compiled.implicit is not None:
+            second_try(compiled.implicit, params, offsets, days, options, found)
     level, slope, jacobian, outcome, steps = found
     return Solution(level, slope, jacobian, tuple(OUTCOMES[code] for code in outcome), steps)
 
@@ -180,7 +182,7 @@ def _compiled(system: System, source: str, function: str) -> CompiledSystem:
         parameters=(*system.parameters, *system.inputs),
         cell_types=tuple(system.cell_types),
         source_hash=source_hash(source),
-        solve=getattr(_load(source), function),
+        solve=getattr(load_module(source), function),
         implicit=functools.partial(_implicit_solve, system) if explicit else None,
     )
 
@@ -213,9 +215,9 @@ def load_solver(key: str, function: str = "solve") -> Callable[..., Any]:
     SolverError
         Where this machine never compiled it.
     """
-    path = cache_folder() / f"{_name(key)}.py"
+    path = cache_folder() / f"{_name('solver', key)}.py"
     try:
-        return getattr(_load(path.read_text(encoding="utf-8")), function)
+        return getattr(load_module(path.read_text(encoding="utf-8")), function)
     except OSError as error:
         raise SolverError(
             f"the solver {key} is not in {cache_folder()}; load the model that it belongs to, "
@@ -223,13 +225,27 @@ def load_solver(key: str, function: str = "solve") -> Callable[..., Any]:
         ) from error
 
 
-def _name(key: str) -> str:
-    return f"carkinetics_solver_{key}"
+def _name(kind: str, key: str) -> str:
+    return f"carkinetics_{kind}_{key}"
 
 
 @lru_cache(maxsize=64)
-def _load(source: str) -> ModuleType:
-    name = _name(source_hash(source))
+def load_module(source: str, kind: str = "solver") -> ModuleType:
+    """Import generated source from the cache folder, where numba keeps its machine code too.
+
+    Parameters
+    ----------
+    source : str
+        Python source.
+    kind : str
+        What it is, for the name of its file.
+
+    Returns
+    -------
+    module
+        The same one for the same source.
+    """
+    name = _name(kind, source_hash(source))
     path = _write(name, source)
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None

@@ -20,7 +20,7 @@ from tests.benchmarks.result import Result
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "results.json"
 NAMES = [
-    "import_time", "batches", "exposures", "fits", "read_levels", "solver_gradient",
+    "import_time", "batches", "compiling", "exposures", "fits", "read_levels", "solver_gradient",
     "ode_gradient", "scaling", "peak_share", "whole_fit", "many_patients",
 ]  # fmt: skip
 HEADINGS = ("name", "ours", "peer", "ratio", "target", "met", "peer is")
