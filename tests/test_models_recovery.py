@@ -32,7 +32,7 @@ ASSAY |= {"cd4_cd8_antigen": "flow", "cd4_cd8_expansion": "flow"}
 # What CAR T cells in blood do not show is held: at the values the cohort was drawn with, and the
 # antigen of `cd4_cd8_antigen`, which has a doubling time of 30 days, does not come back.
 HELD = {
-    "cd4_cd8_antigen": {"regrowth_time": 10_000.0, "cd4_help": 0.1},
+    "cd4_cd8_antigen": {"regrowth_time": 10_000.0, "cd4_help": 0.1, "half_stimulation": 0.05},
     "antigen_escape": {
         **{"regrowth_time": 10.0, "escaped_share": 1e-5, "antigen_loss": 1e-6},
         **{"escape_cost": 0.1, "bystander": 0.05, "half_stimulation": 0.05},
