@@ -108,15 +108,17 @@ def _listing(small: bool) -> Result:
         "blq_cap": ["all", *range(1, n)],
         "visits": ["all", *([day, 28] for day in range(1, n))],
     }
-    started = time.perf_counter()
+    started = time.process_time()
     plan = ck.variants(design="crossed", **levels).plan(None, cohort, method="samples", n_workers=2)
     assert sum(len(job.analyses) for job in plan.unfinished) == n**4
-    ours = time.perf_counter() - started
-    started = time.perf_counter()
+    ours = time.process_time() - started
+    started = time.process_time()
     combinations = [dict(zip(levels, c, strict=True)) for c in itertools.product(*levels.values())]
     assert len(combinations) == n**4
-    peer = max(time.perf_counter() - started, 1e-6)
-    return Result(f"list {n**4:,} variants [s]", ours, peer, "itertools alone", target=10.0)
+    peer = max(time.process_time() - started, 1e-6)
+    return Result(
+        f"list {n**4:,} variants, processor time [s]", ours, peer, "itertools alone", target=10.0
+    )
 
 
 def _runs(n: int, n_peer: int) -> Result:
