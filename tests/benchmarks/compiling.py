@@ -43,7 +43,7 @@ def measure(small: bool) -> list[Result]:
     return [
         Result(
             "ready to sample, nothing compiled before [s of processor]", first, imports,
-            "imports alone", 15.0,
+            "imports alone", 15.0, reason="docs/decisions/0022 says on what it is spent",
         ),
         Result(
             "ready to sample, in the next process [s of processor]", second, first,

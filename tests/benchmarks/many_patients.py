@@ -19,7 +19,7 @@ def measure(small: bool) -> list[Result]:
     from carkinetics.errors import CarkineticsWarning
 
     patients = 4 if small else 200
-    options = {"draws": 20, "tune": 20, "chains": 2} if small else {}
+    options = {"draws": 50, "tune": 50, "chains": 2} if small else {}
     model = ck.load_model("cd4_cd8_expansion")
     cohort = ck.simulate(model, patients, seed=5, visits=VISITS)
     started = time.perf_counter()
