@@ -158,8 +158,10 @@ def test_a_batch_survives_being_killed(tmp_path, text, variants, kills):
     assert holder(tmp_path / "killed") is None
 
     calm, killed = (ck.load_runs(tmp_path / name) for name in ("undisturbed", "killed"))
-    assert len(calm.table) == len(killed.table) == variants
-    assert not killed.table["analysis_id"].duplicated().any()
+    rows = killed.table[["analysis_id", "estimand"]]
+    assert rows["analysis_id"].nunique() == variants
+    assert len(calm.table) == len(rows) == variants * rows["estimand"].nunique()
+    assert not rows.duplicated().any()
     same = ["analysis_id", "estimand", "estimate", "lo", "hi", "n", "status", "data_hash", "fit"]
     assert calm.table[same].equals(killed.table[same])
     fits = sorted(path.name for path in (tmp_path / "undisturbed" / "fits").glob("*.nc"))
