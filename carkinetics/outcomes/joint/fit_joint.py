@@ -46,7 +46,7 @@ def fit_joint(
     fit: Fit | None = None,
     window: float = DEFAULT_WINDOW,
     allow_after_day_0: bool = False,
-    draws: int = 1500,
+    draws: int = 2500,
     tune: int = 1000,
     chains: int = 4,
     cores: int | None = None,
