@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 import carkinetics as ck
+from carkinetics.batch.cluster import connected
 from carkinetics.batch.lost import Lost
 from carkinetics.batch.rows import COLUMNS
 from carkinetics.batch.supervise import supervise
@@ -243,6 +244,13 @@ def ends(pid: int, within: float) -> bool:
             return True  # ended; only whoever adopted it has not looked yet
         time.sleep(0.05)
     return False
+
+
+def test_a_whole_fit_is_handed_out_without_a_warning_of_its_size(tmp_path):
+    with connected(None, 1, 0, tmp_path, print) as (client, workers):
+        assert workers is not None
+        workers.look_after()
+        assert client.submit(len, bytes(20_000_000), pure=False).result(timeout=60) == 20_000_000
 
 
 def test_a_batch_of_which_nothing_is_finished_has_a_table(small_batch, tmp_path):

@@ -15,6 +15,8 @@ from carkinetics.errors import BatchError, Fault
 
 _CONNECT_SECONDS = 30
 _END_SECONDS = 5
+# A job that weighs draws carries the whole fit they are of, for workers that share no folder.
+_ROOM = {"distributed.admin.large-graph-warning-threshold": "10GB"}
 # Workers lost in a row, with no job finished in between, after which something is wrong.
 _LOST_IN_A_ROW = 10
 
@@ -121,13 +123,17 @@ def connected(
             "pip install 'carkinetics[batch]'."
         ) from error
     if scheduler is not None:
-        with _client(Client, scheduler) as client:
+        with dask.config.set(_ROOM), _client(Client, scheduler) as client:
             yield client, None
         return
-    quiet = CALM | {
-        "distributed.scheduler.allowed-failures": retries,
-        "distributed.scheduler.dashboard.enabled": False,
-    }
+    quiet = (
+        CALM
+        | _ROOM
+        | {
+            "distributed.scheduler.allowed-failures": retries,
+            "distributed.scheduler.dashboard.enabled": False,
+        }
+    )
     with (
         dask.config.set(quiet),
         LocalCluster(
