@@ -45,6 +45,7 @@ _SIGNATURES = {
 }
 # Answers of the C functions as nutpie reads them: 1 raised, 3 and 4 not finite.
 _RAISED = 1
+# Compiled code can tell its C caller only a number, and numba knows no narrower `except`.
 _SOURCES = {
     "log_density": """
 def log_density(dim, point_, gradient_, value_, data_):
@@ -137,7 +138,10 @@ def compile_model(pymc_model: pm.Model, names: Sequence[str]) -> CompiledPyMCMod
 
 
 def log_density(compiled: CompiledPyMCModel, point: np.ndarray) -> tuple[float, np.ndarray]:
-    """Call the compiled log density; minus infinity and NaN where it raised."""
+    """Call the compiled log density, shape of the point and of the gradient (n_dim,).
+
+    Minus infinity and NaN where it raised; ValueError for a point of another size.
+    """
     point = np.ascontiguousarray(point, np.float64)
     value, gradient = np.empty(1), np.empty(point.size)
     address = compiled.compiled_logp_func.address
