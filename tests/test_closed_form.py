@@ -10,6 +10,7 @@ import sympy
 
 import carkinetics as ck
 from carkinetics.equations import NUMERIC, hill, logistic, softplus
+from carkinetics.solve.curves import latent_levels
 from carkinetics.solve.closed_form import closed_form_log_levels, to_tensor
 
 # Nothing here is called often enough to be worth compiling.
@@ -144,6 +145,22 @@ def test_values_and_gradients_stay_finite_far_out():
     level, gradient = compiled(system, days)(params)
     assert level[:, 0] == pytest.approx(by_hand(days, params), abs=1e-9)
     assert np.isfinite(gradient).all()
+
+
+def test_a_level_of_which_nothing_is_left_is_small_and_no_failure():
+    """Both exponentials are zero in floating point long before the last day asked for."""
+    system, _ = stein_draws(1, seed=1)
+    params = np.repeat([[24000, 9.3, 0.78, 1.7, 0.0079, 9.2]], 3, axis=0)
+    days = np.array([200.0, 470.0, 5000.0])
+    level, gradient = compiled(system, days)(params)
+    assert level[0, 0] == pytest.approx(by_hand(days[:1], params[:1])[0], abs=1e-9)
+    assert (np.diff(level[:, 0]) <= 0).all()
+    assert np.isfinite(level).all()
+    assert np.isfinite(gradient).all()
+    found = latent_levels(system, params[:1], days)
+    assert found.log_level[0, 0] == pytest.approx(level[:, 0], abs=1e-9)
+    assert not found.failed.any()
+    assert found.slope[0, 0, 2] == 0
 
 
 TWO_CURVES = """

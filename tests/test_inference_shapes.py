@@ -102,6 +102,9 @@ SHAPES = {
     "flow only": ("both", unchanged, {"assays": ["flow"]}, ["sigma_flow"], ["link_slope"]),
     "qpcr only": ("both", unchanged, {"assays": ["qpcr"]}, ["sigma_qpcr"], ["link_slope"]),
     "flow and qpcr": ("both", unchanged, {}, ["link_slope", "wbc_slope"], ["sigma_share"]),
+    "proportional assays": (
+        "both", unchanged, {"link_slope": 1}, ["log_copies_per_cell"], ["link_slope"],
+    ),
     "no qpcr of one patient": ("both", without_patient_assay, {}, ["x_qpcr_shift"], []),
     "one patient below every limit": ("both", all_below, {}, ["sigma_flow"], []),
     "one sample of one patient": ("both", single_sample, {}, [], []),

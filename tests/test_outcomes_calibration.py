@@ -15,6 +15,7 @@ from carkinetics.outcomes import (
     mann_whitney,
     spearman,
 )
+from carkinetics.outcomes.adjacent import permuted_adjacent
 from carkinetics.outcomes.penalized import firth_logistic_p
 from carkinetics.outcomes.trend import permuted_score
 from tests.validation import acceptance, cut_points, immortal_time
@@ -38,7 +39,8 @@ def rejected(p_values) -> float:
 
 
 # 2,000 permutations: SE of a rate of 5 % is 0.5 %, so that 3 to 7 % are four of them.
-# Rank tests of few patients cannot reach 5 % exactly and reject less often.
+# Rank tests of few patients cannot reach 5 % exactly and reject less often. The likelihood ratio
+# of sixteen patients rejects in about 6 %: two SE from its limit, a false alarm in 40 other seeds.
 
 
 def test_d14_binary_tests_keep_their_level(synthetic, log_peak):
@@ -46,7 +48,7 @@ def test_d14_binary_tests_keep_their_level(synthetic, log_peak):
     event = synthetic.patients["iec_hs"].to_numpy(bool)
     draws = [rng.permutation(event) for _ in range(2000)]
     assert 0.02 <= rejected([mann_whitney(log_peak, d).p_value for d in draws]) <= 0.05
-    assert 0.02 <= rejected([firth_logistic_p(log_peak, d) for d in draws]) <= 0.055
+    assert 0.025 <= rejected([firth_logistic_p(log_peak, d) for d in draws]) <= 0.05
 
 
 def test_d14_ordinal_tests_keep_their_level(synthetic, log_peak):
@@ -55,8 +57,8 @@ def test_d14_ordinal_tests_keep_their_level(synthetic, log_peak):
     draws = [rng.permutation(grade) for _ in range(2000)]
     for test in (jonckheere_terpstra, kendall, spearman):
         assert 0.03 <= rejected([test(log_peak, d).p_value for d in draws[:1000]]) <= 0.07
-    odds = [permuted_score(log_peak, d) for d in draws[:1000]]
-    assert 0.03 <= rejected(odds) <= 0.07
+    for test in (permuted_score, permuted_adjacent):
+        assert 0.03 <= rejected([test(log_peak, d) for d in draws[:1000]]) <= 0.07
 
 
 def test_d14_survival_tests_keep_their_level(synthetic, log_peak):
@@ -68,10 +70,8 @@ def test_d14_survival_tests_keep_their_level(synthetic, log_peak):
     penalized = [firth_cox(day[o], event[o], log_peak).p_values[0] for o in orders]
     high = log_peak > np.median(log_peak)
     split = [log_rank(day[o], event[o], high).p_value for o in orders]
-    # Published: likelihood ratio 5.8 to 6.6 %, log-rank of halves 7 % in 16 patients.
-    assert 0.03 <= rejected(likelihood) <= 0.08
-    assert 0.03 <= rejected(penalized) <= 0.08
-    assert 0.03 <= rejected(split) <= 0.09
+    for p_values in (likelihood, penalized, split):
+        assert 0.03 <= rejected(p_values) <= 0.07
 
 
 # F-06 and F-07: the simulations of docs/validation, with their own random numbers.

@@ -8,6 +8,7 @@ from typing import Any
 
 from carkinetics.batch.changes import changed_cohort
 from carkinetics.batch.factors import FACTORS, FIT, SAMPLES, Context, default_of, factor_fault
+from carkinetics.batch.predictive import ELPD
 from carkinetics.batch.variants import Variants
 from carkinetics.batch.words import frozen
 from carkinetics.errors import BatchError, CarkineticsError, Fault
@@ -17,7 +18,7 @@ METHODS = ("nuts", "laplace", SAMPLES)
 # Arguments of `fit` that a batch decides itself, or that are factors.
 _NOT_SETTINGS = {
     "model", "cohort", "cores", "progress", "assays", "method", "prior_check", "prior_scale",
-    "covariates", "patient_effects", "residual", "correlated",
+    "covariates", "patient_effects", "residual", "correlated", "link_slope",
 }  # fmt: skip
 
 
@@ -73,6 +74,11 @@ def level_faults(declared: Variants, context: Context) -> list[Fault]:
         if what := factor_fault("outcome", outcome, context):
             faults.append(Fault("variants, outcomes", what, section="outcomes"))
     for quantity in declared.quantities:
+        if quantity == ELPD:
+            if context.method == SAMPLES:
+                what = "'elpd' needs a fit; choose method 'nuts' or 'laplace'"
+                faults.append(Fault("variants, quantities", what, section="quantities"))
+            continue
         if what := factor_fault("exposure", quantity, context):
             faults.append(Fault("variants, quantities", what, section="quantities"))
     faults += _base_faults(declared, context)

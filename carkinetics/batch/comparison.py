@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # less than this share of the base case's own uncertainty.
 SAME_SIGN = 0.95
 SWING = 0.5
-_NO_SIGN = ("geometric mean",)
+_NO_SIGN = ("geometric mean", "elpd")
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ def rows_of(
     ]
     rows += [
         _geometric_mean(cohort, exposures, parse_exposure(name), choices, watched)
-        for name in watched.quantities
+        for name in watched.exposures
     ]
     return rows
 

@@ -17,6 +17,7 @@ from carkinetics.model import Model
 
 DATA, FIT, ANALYSIS = "data", "fit", "analysis"
 SAMPLES = "samples"
+FREE = "free"  # an assay link whose slope is estimated
 ESTIMATORS = ("posterior mean", "observed", "cut", "joint")
 PRIOR_GROUPS = ("location", "omega", "correlation", "residual", "link")
 _LARGEST_SCALE = 100.0
@@ -134,6 +135,15 @@ def _model(level: Any, context: Context) -> str:
     return ""
 
 
+def _link_slope(level: Any, context: Context) -> str:
+    if level == FREE:
+        return ""
+    if fault := _positive(level, context):
+        return fault
+    assays = set(context.cohort.assays)
+    return "" if {"flow", "qpcr"} <= assays else "needs samples of both flow and qPCR"
+
+
 def _covariates(level: Any, context: Context) -> str:
     if level in ("none", "published"):
         return ""
@@ -249,6 +259,8 @@ _ALL = (
     Factor("residual", FIT, "normal", "residual error", "a family", _one_of("normal", "student_t")),
     Factor("correlated", FIT, True, "correlated patient effects", "true or false",
            _one_of(True, False)),
+    Factor("link_slope", FIT, FREE, "slope of the assay link", "a number above 0, or 'free'",
+           _link_slope),
     Factor("covariates", FIT, "none", "covariates of the kinetics", "terms", _covariates),
     Factor("exposure", ANALYSIS, "cmax", "exposure", "a quantity", _exposure),
     Factor("estimator", ANALYSIS, "", "estimator", "an estimator", _estimator),

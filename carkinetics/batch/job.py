@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from carkinetics.batch.predictive import ELPD
 from carkinetics.cohort import Cohort
 from carkinetics.model import Model
 
@@ -24,6 +25,8 @@ class Analysis:
         Of the variant.
     choices : mapping of str to level
         Of every factor.
+    same_samples : bool
+        Whether the samples are those of the base case.
     """
 
     key: str
@@ -32,6 +35,7 @@ class Analysis:
     factor: str
     level: str
     choices: Mapping[str, Any]
+    same_samples: bool = True
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,16 @@ class Watched:
     quantities: tuple[str, ...]
     per: str
     probability: float
+
+    @property
+    def exposures(self) -> tuple[str, ...]:
+        """Quantities whose geometric mean over patients is watched."""
+        return tuple(name for name in self.quantities if name != ELPD)
+
+    @property
+    def elpd(self) -> bool:
+        """Whether it is watched how well patients are predicted who were left out."""
+        return ELPD in self.quantities
 
     def as_dict(self) -> dict[str, Any]:
         """Give it as plain data."""

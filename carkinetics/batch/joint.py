@@ -16,6 +16,7 @@ from carkinetics.batch.estimands import row_of, rows_of, told_per
 from carkinetics.batch.exposures import parse_exposure
 from carkinetics.batch.job import Analysis, Finished, Job
 from carkinetics.batch.outcomes import with_outcome, with_transplant, without_outcome
+from carkinetics.batch.predictive import ESTIMAND
 from carkinetics.errors import CarkineticsError, FitError
 from carkinetics.sensitivity.weights import Weights, pareto_weights
 
@@ -43,6 +44,7 @@ def outcomes_of(job: Job, analysis: Analysis) -> tuple[str, ...]:
 
 def fit_of(job: Job, cohort: Cohort) -> tuple[JointFit, bytes | None]:
     """Load the joint fit if it is finished, else make it; its file is None where it was there."""
+    from carkinetics.batch.work import kinetic_options
     from carkinetics.outcomes.joint import fit_joint, load_joint
 
     analysis = job.analyses[0]
@@ -66,10 +68,8 @@ def fit_of(job: Job, cohort: Cohort) -> tuple[JointFit, bytes | None]:
             landmark=landmark if landmark > 0 else None,
             adjust=() if adjust == "none" else (adjust,) if isinstance(adjust, str) else adjust,
             cores=job.cores,
-            patient_effects=choices["patient_effects"],
-            residual=choices["residual"],
-            correlated=choices["correlated"],
             progress="log",
+            **kinetic_options(choices),
             **job.settings,
         )
         try:
@@ -108,10 +108,13 @@ def rows_of_joint(job: Job, analysis: Analysis, joint: JointFit) -> list[dict[st
         estimate = told_per(estimate, job.watched.per, logs)
         label = f"{outcome}: {estimate.measure}" if job.watched.outcomes else estimate.measure
         rows.append(row_of(label, estimate) | {"p_dir": max(negative, 1.0 - negative)} | told)
-    if job.watched.quantities:
+    if job.watched.elpd:
+        why = "leaving a patient out of a joint fit would leave out outcomes as well"
+        rows.append({"estimand": ESTIMAND, "reason": why})
+    if job.watched.exposures:
         from carkinetics.exposure import summarize
 
-        names = [parse_exposure(q).quantity for q in job.watched.quantities]
+        names = [parse_exposure(q).quantity for q in job.watched.exposures]
         exposures = summarize(joint.kinetics, names, allow_failed=True)
         if not is_fitted:
             from carkinetics.batch.reweigh import weighed

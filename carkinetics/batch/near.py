@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from carkinetics.batch.factors import ANALYSIS, FACTORS
+from carkinetics.batch.factors import ANALYSIS, DATA, FACTORS
 
 _PRIORS = frozenset(n for n in FACTORS if n.startswith("prior_scale"))
 _DATA = frozenset({"blq", "lloq_scale", "blq_cap"})
+
+
+def same_samples(choices: Mapping[str, Any], base: Mapping[str, Any]) -> bool:
+    """Tell whether a variant is fitted to the samples of the base case, as they were measured.
+
+    Leukocytes are no samples of the levels: without them these are still the same.
+    """
+    names = (n for n, factor in FACTORS.items() if factor.part == DATA and n != "wbc")
+    return all(choices[name] == base[name] for name in names)
 
 
 def can_be_reweighted(choices: Mapping[str, Any], base: Mapping[str, Any]) -> bool:

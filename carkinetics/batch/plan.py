@@ -15,7 +15,8 @@ from carkinetics.batch.factors import ANALYSIS, FACTORS, SAMPLES, Context
 from carkinetics.batch.job import Analysis, Job, Watched
 from carkinetics.batch.joint import joint_parts
 from carkinetics.batch.keys import analysis_key, fit_key, versions
-from carkinetics.batch.near import can_be_reweighted
+from carkinetics.batch.near import can_be_reweighted, same_samples
+from carkinetics.batch.predictive import ELPD
 from carkinetics.batch.refusals import refusals
 from carkinetics.batch.store import Store
 from carkinetics.batch.timing import expected_seconds, in_time, start_seconds, workers_here
@@ -97,7 +98,8 @@ class BatchPlan:
                 fit_keys[shared] = self._fit_key(v)
             of_fit = fit_keys[shared]
             key = analysis_key(of_fit, v.choices, watched)
-            analysis = Analysis(key, of_fit, v.name, v.factor, v.level, v.choices)
+            same = same_samples(v.choices, self.variants[0].choices)
+            analysis = Analysis(key, of_fit, v.name, v.factor, v.level, v.choices, same)
             found.setdefault(of_fit, []).append(analysis)
         return {key: tuple(group) for key, group in found.items()}
 
@@ -296,7 +298,8 @@ def plan_batch(
         settings=chosen,
         refused=refusals(listed, declared, cohort, method),
         allow_failed=allow_failed,
-        reweight=reweight and method != SAMPLES,
+        # Weighed draws say nothing of how well their own variant predicts a patient.
+        reweight=reweight and method != SAMPLES and ELPD not in declared.quantities,
         n_workers=workers_here() if n_workers is None else n_workers,
         folder=None if folder is None else Path(folder),
     )

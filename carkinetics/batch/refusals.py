@@ -8,7 +8,7 @@ from typing import Any
 
 from carkinetics.batch.changes import parse_subset
 from carkinetics.batch.exposures import parse_exposure, sample_assay
-from carkinetics.batch.factors import FACTORS, SAMPLES
+from carkinetics.batch.factors import FACTORS, FREE, SAMPLES
 from carkinetics.batch.outcomes import with_outcome, with_transplant, without_outcome
 from carkinetics.batch.variants import Variant, Variants
 from carkinetics.batch.words import frozen
@@ -20,7 +20,7 @@ from carkinetics.outcomes.guards import DEFAULT_WINDOW, check_clock
 
 _NAMES = (
     "exposure", "outcome", "landmark", "subset", "adjust", "leave_out", "assay", "estimator",
-    "covariates", "transplant", *(n for n in FACTORS if n.startswith("prior_scale")),
+    "covariates", "transplant", "link_slope", *(n for n in FACTORS if n.startswith("prior_scale")),
 )  # fmt: skip
 _LATENT = re.compile(r"cmax|auc_0_\d+|level_\d+")
 
@@ -67,6 +67,8 @@ def _reason(choices: Any, declared: Variants, cohort: Cohort, method: str) -> st
             return f"exposure {choices['exposure']} needs {assay}, which is left out"
     if choices["assay"] != "all" and choices["assay"] not in cohort.assays:
         return f"the cohort has no {choices['assay']} samples"
+    if choices["link_slope"] != FREE and choices["assay"] != "all":
+        return f"without both assays there is no link whose slope could be {choices['link_slope']}"
     if choices["estimator"] == "joint":
         watched = bool(declared.outcomes or choices["outcome"])
         if reason := _no_joint(choices, exposure.quantity, watched):

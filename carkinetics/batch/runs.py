@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,12 +40,15 @@ class Runs:
         Level of every factor in words, index ``analysis_id``.
     facts : mapping
         The plan as it was written down.
+    elpd : mapping of str to mapping of str to float
+        Log predictive density of each patient, left out, by variant [nat].
     """
 
     folder: Path
     table: pd.DataFrame
     choices: pd.DataFrame
     facts: Mapping[str, Any]
+    elpd: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def synthetic(self) -> bool:
@@ -79,6 +82,21 @@ class Runs:
         from carkinetics.batch.comparison import sentence
 
         return [sentence(self, name) for name in self.estimands]
+
+    def predictive(self) -> pd.DataFrame:
+        """Compare variants by how well they predict a patient that was left out.
+
+        Returns
+        -------
+        DataFrame
+            Of the variants with the samples of the base case: ``analysis_id``, ``elpd`` [nat],
+            ``difference`` from the base case (positive: better) with its ``standard_error`` over
+            patients, ``n`` patients, and ``verdict``: below 4 nat or 2 standard errors there is no
+            preference. Empty where ``"elpd"`` is not among the quantities watched.
+        """
+        from carkinetics.batch.predictive import differences
+
+        return differences(self.elpd, BASE)
 
     def plot(self, estimand: str | None = None) -> Picture:
         """Draw the comparison that goes with the design: crossed, a specification curve."""
@@ -142,16 +160,19 @@ def load_runs(folder: str | Path) -> Runs:
     if facts is None:
         raise BatchError(f"{folder}: there is no batch in this folder.")
     finished = store.finished()
-    rows, choices = [], {}
+    rows, choices, elpd = [], {}, {}
     for name, key in facts.pop("keys"):
         record = finished.get(key)
         if record is None:
             rows.append({"analysis_id": name, "status": "not finished", "is_base": name == BASE})
             continue
+        if record.get("elpd"):
+            elpd[name] = record["elpd"]
         choices[name] = {k: in_words(v) for k, v in record["choices"].items()}
         shared = {k: record[k] for k in ("analysis_id", "factor", "level")}
         rows += [shared | row | {"is_base": name == BASE} for row in record["rows"]]
-    return Runs(Path(folder), _table(rows), pd.DataFrame.from_dict(choices, orient="index"), facts)
+    levels = pd.DataFrame.from_dict(choices, orient="index")
+    return Runs(Path(folder), _table(rows), levels, facts, elpd)
 
 
 def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:

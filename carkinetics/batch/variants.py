@@ -63,7 +63,8 @@ class Variants:
     outcomes : tuple of str
         Outcomes watched in every variant.
     quantities : tuple of str
-        Quantities whose geometric mean over patients is watched in every variant.
+        Quantities whose geometric mean over patients is watched in every variant; ``"elpd"``:
+        how well a patient left out is predicted.
     per : str
         Unit in which ratios are told.
     probability : float
@@ -225,7 +226,9 @@ def variants(
     outcomes : sequence of str
         Outcomes watched in every variant, unless ``outcome`` is itself a factor.
     quantities : sequence of str
-        Quantities whose geometric mean over patients is watched as well.
+        Quantities whose geometric mean over patients is watched as well. ``"elpd"``: the log
+        predictive density of each patient given the others, summed, for comparing models; then
+        nothing is reweighted, and patients with k-hat above 0.7 are fitted without.
     per : {"doubling", "ten-fold", "sd"}
         Unit in which ratios are told. ``"sd"``, one SD of the log exposure over all patients, is
         for comparing exposures of different units only.
@@ -237,7 +240,8 @@ def variants(
         (``"total"``), ``visits`` (lists of days), ``leave_out`` (patients, or ``"each"``);
         ``model`` (names, or files), ``prior_scale`` and ``prior_scale_<group>`` (``location``,
         ``omega``, ``correlation``, ``residual``, ``link``; ``slope`` of the joint model),
-        ``patient_effects``, ``residual``, ``correlated``, ``covariates``; ``exposure``
+        ``patient_effects``, ``residual``, ``correlated``, ``link_slope`` (a number at which the
+        slope of qPCR on flow is held, or ``"free"``), ``covariates``; ``exposure``
         (``"cmax"``, ``"cmax CD8"``, ``"cmax qpcr"``), ``estimator`` (``"posterior mean"``,
         ``"observed"``, ``"cut"``, ``"joint"``), ``outcome``, ``landmark``, ``transplant``
         (``"censor"``), ``subset`` (``"response == CR"``), ``adjust``, ``test``.

@@ -15,10 +15,11 @@ import numpy as np
 from carkinetics.batch.changes import changed_cohort
 from carkinetics.batch.estimands import rows_of
 from carkinetics.batch.exposures import parse_exposure
-from carkinetics.batch.factors import SAMPLES
+from carkinetics.batch.factors import FREE, SAMPLES
 from carkinetics.batch.job import Analysis, Finished, Job
 from carkinetics.batch.joint import JOINT, joint_job
 from carkinetics.batch.keys import code_version, versions
+from carkinetics.batch.predictive import ESTIMAND, elpd_record
 from carkinetics.batch.rows import DONE, FAILED
 from carkinetics.cohort import Cohort
 from carkinetics.errors import CarkineticsError, CarkineticsWarning, FitError
@@ -94,7 +95,24 @@ def _from_a_fit(job: Job) -> Finished:
         failed = {a.key: failure(job, a, str(error), facts, started) for a in job.analyses}
         return Finished(failed, fit_file, plain_data(facts))
     results = {a.key: analyzed(job, a, fit.cohort, exposures, facts) for a in job.analyses}
+    if job.watched.elpd:
+        for analysis in job.analyses:
+            _add_elpd(results[analysis.key], fit, job, analysis, facts)
     return Finished(results, fit_file, plain_data(facts))
+
+
+def _add_elpd(
+    result: dict[str, Any], fit: Fit, job: Job, analysis: Analysis, facts: Mapping[str, Any]
+) -> None:
+    """Leave every patient out in turn, and put what that gives beside the other rows."""
+    started = time.monotonic()
+    try:
+        with quiet():
+            found = elpd_record(fit, job, analysis)
+    except CarkineticsError as error:
+        found = {"row": {"estimand": ESTIMAND, "reason": str(error)}, "by_patient": {}}
+    result["rows"] += filled_rows(job, analysis, [found["row"]], facts, started)
+    result["elpd"] = found["by_patient"]
 
 
 @contextlib.contextmanager
@@ -155,15 +173,21 @@ def fit_variant(job: Job, cohort: Cohort) -> Fit:
         job.model,
         cohort,
         cores=job.cores,
-        patient_effects=choices["patient_effects"],
-        residual=choices["residual"],
-        correlated=choices["correlated"],
+        **kinetic_options(choices),
         prior_scale=scales,
         # Priors twice as wide may well look absurd by the measure of the base case.
         prior_check=all(scale <= 1 for scale in scales.values()),
         progress="log",
         **options,
     )
+
+
+def kinetic_options(choices: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the arguments that both `fit` and `fit_joint` take from the factors."""
+    found = {name: choices[name] for name in ("patient_effects", "residual", "correlated")}
+    if choices["link_slope"] != FREE:
+        found["link_slope"] = choices["link_slope"]
+    return found
 
 
 def prior_scales(choices: Mapping[str, Any]) -> dict[str, float]:
@@ -184,7 +208,7 @@ def exposures_of(fit: Fit, job: Job) -> Exposure:
     from carkinetics.exposure import summarize
 
     names = [parse_exposure(a.choices["exposure"]).quantity for a in job.analyses]
-    names += [parse_exposure(name).quantity for name in job.watched.quantities]
+    names += [parse_exposure(name).quantity for name in job.watched.exposures]
     wanted = list(dict.fromkeys((*names, "tmax")))
     with quiet():
         return summarize(fit, wanted, allow_failed=job.allow_failed)
@@ -215,6 +239,26 @@ def result(
     started: float,
 ) -> dict[str, Any]:
     """Put rows and what they rest on into the record of one variant."""
+    return plain_data(
+        {
+            "analysis_id": analysis.name,
+            "factor": analysis.factor,
+            "level": analysis.level,
+            "choices": dict(analysis.choices),
+            "method": job.method,
+            "rows": filled_rows(job, analysis, rows, facts, started),
+        }
+    )
+
+
+def filled_rows(
+    job: Job,
+    analysis: Analysis,
+    rows: list[dict[str, Any]],
+    facts: Mapping[str, Any],
+    started: float,
+) -> list[dict[str, Any]]:
+    """Add to rows what all those of a variant share."""
     seconds = time.monotonic() - started + float(facts["fit_seconds"])
     shared = {
         "divergences": facts["divergences"],
@@ -227,16 +271,7 @@ def result(
         "fit": analysis.fit,
     }
     filled = [shared | row | {"status": FAILED if row.get("reason") else DONE} for row in rows]
-    return plain_data(
-        {
-            "analysis_id": analysis.name,
-            "factor": analysis.factor,
-            "level": analysis.level,
-            "choices": dict(analysis.choices),
-            "method": job.method,
-            "rows": filled,
-        }
-    )
+    return [plain_data(row) for row in filled]
 
 
 def failure(

@@ -14,6 +14,7 @@ import numpy as np
 
 from carkinetics.errors import DataError, Fault
 from carkinetics.inference.draws import SAMPLE
+from carkinetics.inference.prediction import link_draws
 from carkinetics.likelihood import REFERENCE_WBC, link_log_copies
 from carkinetics.quantities.curve import Curve
 
@@ -212,12 +213,7 @@ def qpcr_view(fit: Fit, seed: int) -> QpcrView:
     def values(name: str) -> np.ndarray:
         return np.asarray(posterior[name].transpose(*SAMPLE).values)
 
-    by_leukocytes = "wbc_slope" in posterior
-    link = Link(
-        values("log_copies_per_cell"),
-        values("link_slope"),
-        values("wbc_slope") if by_leukocytes else np.zeros_like(values("link_slope")),
-    )
+    link = Link(*link_draws(fit.plan, posterior.to_dataset()))
     rng = np.random.default_rng([seed, 19])
     spread = values("omega_qpcr_shift").ravel()
     known = [leukocytes_of(fit, str(patient)) for patient in fit.patients]

@@ -42,7 +42,7 @@ def build_model(model: Model, cohort: Cohort, **options: Any) -> pm.Model:
         From `read_cohort`.
     **options
         ``assays``, ``covariates``, ``inputs``, ``patient_effects``, ``residual``,
-        ``correlated``, ``common``, ``tolerance``, ``prior_scale``; see `fit`.
+        ``correlated``, ``common``, ``tolerance``, ``link_slope``, ``prior_scale``; see `fit`.
 
     Returns
     -------
@@ -162,7 +162,8 @@ def _add_terms(plan: Plan, log_level: Any, scales: Scales) -> None:
         add_flow(layout.flow, log_total, observed_sigma(plan.model, "flow"), scales, nu)
     if len(layout.qpcr):
         weights = pm.Data("centering_qpcr_shift", np.full(len(layout.patients), 0.5))
-        add_qpcr(layout, log_total, observed_sigma(plan.model, "qpcr"), scales, nu, weights)
+        sigma = observed_sigma(plan.model, "qpcr")
+        add_qpcr(layout, log_total, sigma, scales, nu, weights, plan.link_slope)
 
 
 def _coords(layout: Layout, names: list[str]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from carkinetics.inference.covariates import request_of
 from carkinetics.inference.gate import Gate
 from carkinetics.inference.planning import Plan
 from carkinetics.inference.versions import package_versions
@@ -51,6 +52,7 @@ def describe(
         "correlated": plan.correlated,
         "common": list(plan.common),
         "tolerance": plan.tolerance,
+        **({} if plan.link_slope is None else {"link_slope": plan.link_slope}),
         **({"covariates": plan.covariates.settings()} if plan.covariates else {}),
         **({"prior_scale": dict(plan.prior_scale)} if plan.prior_scale else {}),
         **({"inputs": dict(plan.inputs.request)} if plan.inputs.names else {}),
@@ -65,3 +67,23 @@ def describe(
         "sampling_seconds": round(seconds, 1),
         "versions": package_versions(),
     }
+
+
+def kinetic_choices(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn the settings of a fit back into the choices that its plan was made with.
+
+    Parameters
+    ----------
+    settings : mapping
+        From `describe`.
+
+    Returns
+    -------
+    dict
+        Keyword arguments of `plan_fit` and of `fit`.
+    """
+    always = ("assays", "patient_effects", "residual", "correlated", "common", "tolerance")
+    where_given = ("link_slope", "prior_scale", "inputs")
+    chosen = {name: settings[name] for name in always}
+    chosen |= {name: settings[name] for name in where_given if name in settings}
+    return chosen | {"covariates": request_of(settings.get("covariates"))}

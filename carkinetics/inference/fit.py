@@ -57,6 +57,7 @@ def fit(
     correlated: bool = True,
     common: Sequence[str] = (),
     tolerance: float = DEFAULT_TOLERANCE,
+    link_slope: float | None = None,
     prior_scale: Mapping[str, float] | None = None,
     prior_check: bool = True,
     rerun: bool = True,
@@ -113,6 +114,9 @@ def fit(
         which the visits say nothing, such as memory cells where the last sample is on day 28.
     tolerance : float
         Local error of the solver, relative.
+    link_slope : float, optional
+        Hold the slope of ln copies/ug on ln cells/uL at this number; estimated by default. 1:
+        levels of the two assays are proportional.
     prior_scale : mapping of str to float, optional
         Factors on the spread of groups of priors, for sensitivity analyses: ``"location"``,
         ``"omega"``, ``"correlation"``, ``"residual"``, ``"link"``.
@@ -156,6 +160,7 @@ def fit(
         correlated=correlated,
         common=common,
         tolerance=tolerance,
+        link_slope=link_slope,
         covariates=covariates,
         prior_scale=prior_scale,
         inputs=inputs,

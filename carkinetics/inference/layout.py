@@ -88,6 +88,11 @@ class Layout:
         """Assays with at least one fitted sample."""
         return tuple(n for n, s in (("flow", self.flow), ("qpcr", self.qpcr)) if len(s))
 
+    @property
+    def linked(self) -> bool:
+        """Whether qPCR levels are predicted from a curve in cells/uL."""
+        return len(self.flow) > 0 and len(self.qpcr) > 0
+
 
 def lay_out(cohort: Cohort, model: Model, assays: Sequence[str] | None = None) -> Layout:
     """Arrange the samples of a cohort for a fit.

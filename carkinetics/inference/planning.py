@@ -86,6 +86,8 @@ class Plan:
         Parameters that all patients share, though the model lets them vary.
     tolerance : float
         Local error of the solver.
+    link_slope : float or None
+        Slope of ln copies on ln cells where it is held; None where it is estimated.
     extension : Extension or None
         What is added to the fit, such as outcomes.
     covariates : CovariateModel or None
@@ -109,6 +111,7 @@ class Plan:
     correlated: bool
     common: tuple[str, ...]
     tolerance: float
+    link_slope: float | None = None
     extension: Extension | None = None
     covariates: CovariateModel | None = None
     prior_scale: Mapping[str, float] = field(default_factory=dict)
@@ -135,7 +138,9 @@ class Plan:
             found["nu_patients"] = freedom_text(EFFECT_RATE)
         if self.correlation_shape is not None:
             found["partial_correlation_unit"] = f"those of an LKJ({self.correlation_shape:g})"
-        found |= term_priors(self.layout, self.model.observed, self.residual, self.prior_scale)
+        found |= term_priors(
+            self.layout, self.model.observed, self.residual, self.prior_scale, self.link_slope
+        )
         return found | (self.extension.prior_texts() if self.extension else {})
 
     @property
@@ -174,6 +179,7 @@ def plan_fit(
     correlated: bool = True,
     common: Sequence[str] = (),
     tolerance: float = DEFAULT_TOLERANCE,
+    link_slope: float | None = None,
     covariates: Request | None = None,
     prior_scale: Mapping[str, float] | None = None,
     inputs: InputRequest | None = None,
@@ -186,6 +192,7 @@ def plan_fit(
         raise FitError(f"tolerance={tolerance!r}: give a number above 0 and below 0.1.")
     scale = read_prior_scale(prior_scale)
     layout = lay_out(cohort, model, assays)
+    _check_link_slope(link_slope, layout)
     expanded = model.with_cell_types(layout.cell_types)
     known = read_inputs(inputs, expanded, layout.patients, cohort.patients)
     system = expanded.system(open_inputs=bool(known.names))
@@ -221,6 +228,7 @@ def plan_fit(
         correlated=correlated,
         common=tuple(common),
         tolerance=tolerance,
+        link_slope=None if link_slope is None else float(link_slope),
         covariates=read_covariates(
             covariates, expanded, parameters, layout.patients, cohort.patients
         ),
@@ -254,6 +262,15 @@ def observed_sigma(model: Model, assay: str) -> Prior:
             f"Add [observed.{assay}] to its file, or fit with assays={sorted(model.observed)!r}."
         )
     return model.observed[assay].sigma
+
+
+def _check_link_slope(slope: float | None, layout: Layout) -> None:
+    if slope is None:
+        return
+    if isinstance(slope, bool) or not isinstance(slope, int | float) or not 0 < slope < 10:
+        raise FitError(f"link_slope={slope!r}: give a number above 0 and below 10, such as 1.")
+    if not layout.linked:
+        raise FitError("link_slope: there is no link without both flow and qPCR samples.")
 
 
 def _check_common(model: Model, common: Sequence[str]) -> None:

@@ -135,10 +135,10 @@ def _expected_qpcr(plan: Plan, posterior: xr.Dataset, total: np.ndarray, nu: Any
     mean = total[..., samples.row]
     wbc = samples.table["wbc_per_ul"].to_numpy(float)
     measured = wbc > 0
-    if plan.layout.latent_unit == "cells/uL":
+    if plan.layout.linked:
         shift = qpcr_shift(plan, posterior)[..., samples.patient]
         log_wbc = np.log(np.where(measured, wbc, REFERENCE_WBC))
-        mean = linked(posterior, mean, log_wbc, shift)
+        mean = linked(plan, posterior, mean, log_wbc, shift)
     sigma = _qpcr_sigma(posterior, measured)
     dna = samples.table["dna_ug"].to_numpy(float)
     if np.any(dna > 0):
@@ -147,18 +147,30 @@ def _expected_qpcr(plan: Plan, posterior: xr.Dataset, total: np.ndarray, nu: Any
     return Expected(samples, mean, sigma, nu)
 
 
-def linked(posterior: xr.Dataset, log_cells: Any, log_wbc: Any, shift: Any) -> Any:
+def linked(plan: Plan, posterior: xr.Dataset, log_cells: Any, log_wbc: Any, shift: Any) -> Any:
     """Take ln cells to ln copies with the link of every draw; trailing axes are broadcast."""
     extra = (None,) * (np.ndim(log_cells) - 2)
-    wbc_slope = posterior["wbc_slope"].values[(..., *extra)] if "wbc_slope" in posterior else 0.0
-    return link_log_copies(
-        log_cells,
-        log_wbc,
-        posterior["log_copies_per_cell"].values[(..., *extra)],
-        posterior["link_slope"].values[(..., *extra)],
-        wbc_slope,
-        shift,
-    )
+    copies, slope, by_wbc = (part[(..., *extra)] for part in link_draws(plan, posterior))
+    return link_log_copies(log_cells, log_wbc, copies, slope, by_wbc, shift)
+
+
+def link_draws(plan: Plan, posterior: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Give the assay link of every draw, shape (chain, draw).
+
+    Returns
+    -------
+    tuple of array
+        ln copies per cell, slope of ln copies on ln cells, and slope on ln leukocytes: what is
+        held, or not in the model, is the same in all draws.
+    """
+
+    def values(name: str, otherwise: float | None) -> np.ndarray:
+        if name in posterior:
+            return np.asarray(posterior[name].transpose(*SAMPLE).values)
+        return np.full([posterior.sizes[n] for n in SAMPLE], otherwise, dtype=float)
+
+    copies = values("log_copies_per_cell", None)
+    return copies, values("link_slope", plan.link_slope), values("wbc_slope", 0.0)
 
 
 def qpcr_shift(plan: Plan, posterior: xr.Dataset) -> np.ndarray:

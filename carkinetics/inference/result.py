@@ -16,8 +16,8 @@ from carkinetics.cohort import Cohort
 from carkinetics.diagnostics import DEFAULT_LIMITS, Check, Limits, check_fit
 from carkinetics.errors import DataError, Fault
 from carkinetics.inference.build import assemble
-from carkinetics.inference.covariates import request_of
 from carkinetics.inference.curves import curve_cell_types, levels_at
+from carkinetics.inference.described import kinetic_choices
 from carkinetics.inference.draws import SAMPLE, new_patients, population_parameters
 from carkinetics.inference.planning import Plan, plan_fit
 from carkinetics.inference.prediction import linked
@@ -64,15 +64,7 @@ class Fit:
         """What was decided before sampling: samples, parameters, solver."""
         if self._plan is not None:
             return self._plan
-        chosen = ("assays", "patient_effects", "residual", "correlated", "common", "tolerance")
-        return plan_fit(
-            self.kinetic_model,
-            self.cohort,
-            covariates=request_of(self.settings.get("covariates")),
-            prior_scale=self.settings.get("prior_scale"),
-            inputs=self.settings.get("inputs"),
-            **{name: self.settings[name] for name in chosen},
-        )
+        return plan_fit(self.kinetic_model, self.cohort, **kinetic_choices(self.settings))
 
     @cached_property
     def model(self) -> pm.Model:
@@ -242,7 +234,8 @@ class Fit:
             posterior = self.data["posterior"].to_dataset()
             shift = posterior["qpcr_shift"].sel(patient=list(chosen)).values[..., None]
             log_wbc = np.stack([self._log_leukocytes(p, days) for p in chosen])
-            total = total.copy(data=np.exp(linked(posterior, np.log(total.values), log_wbc, shift)))
+            log_copies = linked(self.plan, posterior, np.log(total.values), log_wbc, shift)
+            total = total.copy(data=np.exp(log_copies))
         return total.drop_vars("cell_type").assign_attrs(
             units="copies/ug", long_name="expected qPCR level"
         )

@@ -73,16 +73,21 @@ def add_split_events(samples: Samples, logit_share: Any) -> None:
 
 
 def add_qpcr(
-    layout: Layout, log_total: Any, sigma: Prior, scales: Scales, nu: Any, centering: Any
+    layout: Layout,
+    log_total: Any,
+    sigma: Prior,
+    scales: Scales,
+    nu: Any,
+    centering: Any,
+    link_slope: float | None = None,
 ) -> None:
     """Add the likelihood of the transgene levels, through the link where flow is fitted too."""
     samples = layout.qpcr
     wbc, measured = _leukocytes(samples)
-    linked = layout.latent_unit == "cells/uL"
     mean = log_total[_data("qpcr_row", samples.row)]
-    if linked:
-        mean = _linked(samples, mean, wbc, scales, centering)
-    residual = _qpcr_sigma(sigma, measured, linked, scales)
+    if layout.linked:
+        mean = _linked(samples, mean, wbc, scales, centering, link_slope)
+    residual = _qpcr_sigma(sigma, measured, layout.linked, scales)
     dna = samples.table["dna_ug"].to_numpy(float)
     if np.any(dna > 0):
         # Counting error of few copies in a well: variance 1 / copies, none where the amount of
@@ -94,10 +99,14 @@ def add_qpcr(
 
 
 def term_priors(
-    layout: Layout, observed: Mapping[str, Observed], residual: str, scale: Mapping[str, float]
+    layout: Layout,
+    observed: Mapping[str, Observed],
+    residual: str,
+    scale: Mapping[str, float],
+    link_slope: float | None = None,
 ) -> dict[str, str]:
     """Return the priors of everything that the likelihood terms add, in words, by variable."""
-    priors = group_priors(layout, observed)
+    priors = group_priors(layout, observed, link_slope)
     found = {
         name: prior.scaled(scale.get(group, 1.0)).text
         for group, members in priors.items()
@@ -107,7 +116,9 @@ def term_priors(
     return found | (heavy if residual == "student_t" else {})
 
 
-def group_priors(layout: Layout, observed: Mapping[str, Observed]) -> dict[str, dict[str, Prior]]:
+def group_priors(
+    layout: Layout, observed: Mapping[str, Observed], link_slope: float | None = None
+) -> dict[str, dict[str, Prior]]:
     """Return the priors of the likelihood terms by group and variable, before any scaling."""
     residual: dict[str, Prior] = {}
     link: dict[str, Prior] = {}
@@ -119,10 +130,11 @@ def group_priors(layout: Layout, observed: Mapping[str, Observed]) -> dict[str, 
     if len(layout.flow):
         residual["sigma_flow"] = observed["flow"].sigma
     if len(layout.qpcr):
-        linked, (wbc, measured) = len(layout.flow) > 0, _leukocytes(layout.qpcr)
+        linked, (wbc, measured) = layout.linked, _leukocytes(layout.qpcr)
         if linked:
             link["log_copies_per_cell"] = COPIES_PER_CELL
-            link["link_slope"] = LINK_SLOPE
+            if link_slope is None:
+                link["link_slope"] = LINK_SLOPE
             if np.any(wbc != REFERENCE_WBC):
                 link["wbc_slope"] = WBC_SLOPE
             link["omega_qpcr_shift"] = PATIENT_SHIFT
@@ -146,10 +158,17 @@ def residual_degrees_of_freedom(residual: str) -> Any:
 
 
 def _linked(
-    samples: Samples, log_cells: Any, wbc: np.ndarray, scales: Scales, centering: Any
+    samples: Samples,
+    log_cells: Any,
+    wbc: np.ndarray,
+    scales: Scales,
+    centering: Any,
+    held_slope: float | None,
 ) -> Any:
     copies_per_cell = COPIES_PER_CELL.variable("log_copies_per_cell", scale=scales.link)
-    slope = LINK_SLOPE.variable("link_slope", scale=scales.link)
+    slope: Any = held_slope
+    if held_slope is None:
+        slope = LINK_SLOPE.variable("link_slope", scale=scales.link)
     varies = np.any(wbc != REFERENCE_WBC)
     wbc_slope = WBC_SLOPE.variable("wbc_slope", scale=scales.link) if varies else 0.0
     spread = PATIENT_SHIFT.variable("omega_qpcr_shift", scale=scales.link)

@@ -1,5 +1,6 @@
 """How exposure goes with outcome: survival, grades, and yes-or-no events."""
 
+from carkinetics.outcomes.adjacent import adjacent_categories
 from carkinetics.outcomes.associate import associate
 from carkinetics.outcomes.association import Association, Estimate
 from carkinetics.outcomes.assumed_power import AssumedPower
@@ -42,6 +43,7 @@ __all__ = [
     "KaplanMeier",
     "Power",
     "RankTest",
+    "adjacent_categories",
     "associate",
     "auroc",
     "benjamini_hochberg",

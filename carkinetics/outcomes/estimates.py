@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from carkinetics.outcomes.adjacent import adjacent_categories, permuted_adjacent
 from carkinetics.outcomes.association import Estimate
 from carkinetics.outcomes.binary import (
     Interval,
@@ -103,23 +104,46 @@ def _shift(pairs: Pairs, ranks: RankTest, shift: Interval, n: int, n_events: int
 
 
 def _ordinal(pairs: Pairs) -> tuple[Estimate, ...]:
-    keep = pairs.regressed
-    odds = proportional_odds(pairs.matrix, pairs.outcome[keep], probability=pairs.probability)
-    ratio = _ratio(
-        pairs, odds, "proportional odds", "odds ratio of a higher grade", "profile likelihood"
+    cumulative = _odds(
+        pairs,
+        proportional_odds,
+        permuted_score,
+        "proportional odds",
+        "odds ratio of a higher grade",
     )
-    if not ratio.missing and ratio.n < _FEW_PATIENTS and not pairs.adjusted:
-        p = permuted_score(pairs.x[keep], pairs.outcome[keep], seed=pairs.seed)
-        ratio = replace(
-            ratio, p_value=p, p_kind=f"score, {DRAWN}", p_asymptotic=ratio.p_value,
-            asymptotic_kind="likelihood ratio",
-        )  # fmt: skip
+    adjacent = _odds(
+        pairs, adjacent_categories, permuted_adjacent, "adjacent categories",
+        "odds ratio of the next grade",
+    )  # fmt: skip
     trend = jonckheere_terpstra(pairs.rank, pairs.outcome, seed=pairs.seed)
     measure = "chance of higher exposure at higher grade"
     return (
-        ratio,
+        cumulative,
+        adjacent,
         _rank(pairs, trend, "Jonckheere-Terpstra", measure, "J"),
         *_correlations(pairs),
+    )
+
+
+def _odds(
+    pairs: Pairs,
+    fit: Callable[..., Regression],
+    permuted: Callable[..., float],
+    method: str,
+    measure: str,
+) -> Estimate:
+    """Fit grades; of few patients the p-value comes from permutations of the score."""
+    outcome = pairs.outcome[pairs.regressed]
+    fitted = fit(pairs.matrix, outcome, probability=pairs.probability)
+    ratio = _ratio(pairs, fitted, method, measure, "profile likelihood")
+    if ratio.missing or ratio.n >= _FEW_PATIENTS or pairs.adjusted:
+        return ratio
+    return replace(
+        ratio,
+        p_value=permuted(pairs.x[pairs.regressed], outcome, seed=pairs.seed),
+        p_kind=f"score, {DRAWN}",
+        p_asymptotic=ratio.p_value,
+        asymptotic_kind="likelihood ratio",
     )
 
 

@@ -48,7 +48,7 @@ def proportional_odds(x: ArrayLike, grade: ArrayLike, *, probability: float = 0.
     matrix, grade = design(x), np.asarray(grade, dtype=float)
     _, codes = np.unique(grade, return_inverse=True)
     n, n_events, columns = grade.size, int((codes > 0).sum()), matrix.shape[1]
-    reason = _no_odds(matrix, grade, codes)
+    reason = no_odds(matrix, grade, codes)
     if reason:
         return Regression.missing(reason, columns, n, n_events)
     center, spread = matrix.mean(axis=0), matrix.std(axis=0)
@@ -98,7 +98,7 @@ def proportional_odds_slope(x: ArrayLike, grade: ArrayLike) -> tuple[float, floa
     """
     matrix, grade = design(x), np.asarray(grade, dtype=float)
     _, codes = np.unique(grade, return_inverse=True)
-    if _no_odds(matrix, grade, codes):
+    if no_odds(matrix, grade, codes):
         return np.nan, np.nan
     spread = float(matrix.std())
     scaled = (matrix[:, 0] - matrix.mean()) / spread
@@ -139,7 +139,7 @@ def _slopes(gradient: Callable[[Array], Array], at: Array) -> Array:
     return np.asarray((found + found.T) / 2)
 
 
-def _no_odds(matrix: Array, grade: Array, codes: NDArray[np.intp]) -> str:
+def no_odds(matrix: Array, grade: Array, codes: NDArray[np.intp]) -> str:
     """Say why a proportional-odds model cannot be fitted; empty when it can."""
     for column in matrix.T:
         reason = no_trend(column, grade)

@@ -143,10 +143,27 @@ def permuted_score(x: ArrayLike, grade: ArrayLike, *, seed: int = 2026) -> float
     ----------
     McCullagh 1980, doi 10.1111/j.2517-6161.1980.tb01109.x.
     """
-    x = np.asarray(x, dtype=float)
-    ridit = stats.rankdata(grade) - (x.size + 1) / 2.0
-    centered = x - x.mean()
-    return drawn_p(lambda order: centered[order] @ ridit, float(centered @ ridit), x.size, seed)
+    return permuted_product(x, stats.rankdata(grade), seed=seed)
+
+
+def permuted_product(x: ArrayLike, y: ArrayLike, *, seed: int = 2026) -> float:
+    """Test by permutations whether two numbers of the patients rise together.
+
+    Parameters
+    ----------
+    x, y : array_like, shape (patient,)
+        A covariate, and a number for each outcome.
+    seed : int
+        Of the permutations.
+
+    Returns
+    -------
+    float
+        Two-sided p-value of the sum of products.
+    """
+    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    x, y = x - x.mean(), y - y.mean()
+    return drawn_p(lambda order: x[order] @ y, float(x @ y), x.size, seed)
 
 
 def no_trend(x: Array, y: Array) -> str:

@@ -55,7 +55,8 @@ def batch_report(runs: Runs, path: str | Path | None = None, *, title: str | Non
     path = checked_path(runs.folder / _NAME if path is None else path)
     made = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
     sections = [_glance(runs), *(_estimand(runs, name) for name in runs.estimands)]
-    sections += [section for section in (_without(runs), _listing(runs), _setup(runs)) if section]
+    others = (_predictive(runs), _without(runs), _listing(runs), _setup(runs))
+    sections += [section for section in others if section]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("carkinetics.report", "."),
         autoescape=True,
@@ -116,6 +117,25 @@ def _figures(runs: Runs, name: str) -> list[tuple[Callable[[str], Picture], str,
         caption = "The estimate without each patient in turn."
         found.append((runs.leave_one_out, "Leave-one-patient-out plot", caption))
     return found
+
+
+def _predictive(runs: Runs) -> Section | None:
+    table = runs.predictive()
+    if len(table) < 2:
+        return None
+    cells = [
+        [row.analysis_id, f"{row.elpd:.1f}", f"{row.difference:+.1f}", f"{row.standard_error:.1f}",
+         f"{row.n}", row.verdict]
+        for row in table.itertuples()
+    ]  # fmt: skip
+    columns = ("variant", "elpd [nat]", "difference [nat]", "SE over patients", "n", "verdict")
+    notes = (
+        "How well each variant predicts a patient left out, against the base case, patient by "
+        "patient. Variants with other samples cannot be compared and are not here. Below 4 nat or "
+        "2 standard errors there is no preference.",
+    )
+    listed = Table("Prediction of a patient left out.", columns, cells, "lrrrrl", notes)
+    return Section("prediction", "Prediction", (listed,))
 
 
 def _without(runs: Runs) -> Section | None:

@@ -84,9 +84,10 @@ def methods_section(fit: Fit, exposure: Exposure, probability: float, made: str)
 def _paragraph(fit: Fit, exposure: Exposure, probability: float) -> str:
     s = fit.settings
     assays = " and ".join({"flow": "flow cytometry", "qpcr": "qPCR"}[a] for a in s["assays"])
+    held = f" held at {s['link_slope']:g}" if "link_slope" in s else ""
     link = (
-        " The two assays are joined by a link on the log scale with a slope, copies per cell, the "
-        "leukocyte count where given, and an offset for each patient."
+        f" The two assays are joined by a link on the log scale with a slope{held}, copies per "
+        "cell, the leukocyte count where given, and an offset for each patient."
         if len(s["assays"]) > 1
         else ""
     )

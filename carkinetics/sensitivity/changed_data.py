@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from carkinetics.errors import FitError
-from carkinetics.inference.covariates import request_of
+from carkinetics.inference.described import kinetic_choices
 from carkinetics.inference.planning import Plan, plan_fit
 from carkinetics.inference.prediction import expected_samples, log_likelihood
 from carkinetics.sensitivity.weights import Weights, pareto_weights
@@ -38,15 +38,7 @@ def changed_data(fit: Fit, cohort: Cohort) -> Weights:
     FitError
         Where the other data need other parameters: other patients, cell types or assays.
     """
-    settings = fit.settings
-    names = ("patient_effects", "residual", "correlated", "common", "tolerance")
-    plan = plan_fit(
-        fit.kinetic_model,
-        cohort,
-        covariates=request_of(settings.get("covariates")),
-        prior_scale=settings.get("prior_scale"),
-        **{name: settings[name] for name in names},
-    )
+    plan = plan_fit(fit.kinetic_model, cohort, **kinetic_choices(fit.settings))
     then = fit.plan.layout
     if (then.patients, then.cell_types, then.latent_unit, then.assays) != (
         plan.layout.patients, plan.layout.cell_types, plan.layout.latent_unit, plan.layout.assays,

@@ -40,10 +40,18 @@ class LeftOut:
         Of the draws, as if this patient had not been in the data.
     elpd : float
         Log predictive density of this patient's data given the others [nat].
+    refitted : bool
+        Whether `elpd` is that of a fit without the patient.
     """
 
     weights: Weights
     elpd: float
+    refitted: bool = False
+
+    @property
+    def usable(self) -> bool:
+        """Whether `elpd` can be trusted: k-hat is at most 0.7, or the model was fitted again."""
+        return self.refitted or self.weights.usable
 
 
 def propose(own: np.ndarray, rng: np.random.Generator, count: int = PROPOSALS) -> Proposal:

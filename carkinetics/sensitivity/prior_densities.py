@@ -78,7 +78,7 @@ def _priors(plan: Plan, group: str) -> dict[str, Prior]:
         return {p.variable: p.prior for p in plan.parameters}
     if group == "omega":
         return {f"omega_{p.name}": p.omega for p in plan.varying if p.omega is not None}
-    return group_priors(plan.layout, plan.model.observed)[group]
+    return group_priors(plan.layout, plan.model.observed, plan.link_slope)[group]
 
 
 def _correlation(plan: Plan, posterior: Any, factor: float) -> list[Array]:

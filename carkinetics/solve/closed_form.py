@@ -6,14 +6,17 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import pytensor.tensor as pt
 import sympy
 
 from carkinetics.model import System
 
+SMALLEST = float(np.finfo(float).tiny)
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "exp": pt.exp,
-    "log": pt.log,
+    # Far out a sum of exponentials is zero; it counts as the smallest number instead.
+    "log": lambda x: pt.log(pt.switch(pt.and_(x >= 0, x < SMALLEST), SMALLEST, x)),
     "logistic": pt.sigmoid,
     "softplus": pt.softplus,
     "Abs": pt.abs,
@@ -26,6 +29,11 @@ _RELATIONS = {
     "StrictGreaterThan": pt.gt,
     "GreaterThan": pt.ge,
 }
+
+
+def floored_log(x: Any) -> Any:
+    """Take the logarithm, that of the smallest number for zero; for numpy."""
+    return np.log(np.where((x >= 0) & (x < SMALLEST), SMALLEST, x))
 
 
 def closed_form_log_levels(system: System, columns: Sequence[Any], days: Any) -> Any:

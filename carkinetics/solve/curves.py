@@ -12,7 +12,7 @@ import sympy
 from carkinetics.equations import NUMERIC
 from carkinetics.errors import SolverOutcome
 from carkinetics.model import System
-from carkinetics.solve.closed_form import log_of
+from carkinetics.solve.closed_form import floored_log, log_of
 from carkinetics.solve.compiled import DEFAULT_TOLERANCE, compile_system, solve_system
 from carkinetics.solve.trajectory import right_side, solve_states
 
@@ -20,6 +20,8 @@ from carkinetics.solve.trajectory import right_side, solve_states
 _ROWS = 1_000_000
 # So many sets of a stiff model are solved one by one before compiling its solver pays.
 _FEW = 200
+# A level with this logarithm is no cell in any patient.
+_NOTHING = -600.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +135,7 @@ def _one_by_one(system: System, tolerance: float) -> _Solve:
 
 def _closed_form(system: System) -> _Solve:
     symbols = [*system.parameter_symbols, *system.input_symbols, system.time]
-    modules = [NUMERIC, "numpy"]
+    modules = [NUMERIC | {"log": floored_log}, "numpy"]
     logs = [log_of(level) for level in system.levels]
     levels = [sympy.lambdify(symbols, log, modules) for log in logs]
     slopes = [sympy.lambdify(symbols, sympy.diff(log, system.time), modules) for log in logs]
@@ -147,6 +149,9 @@ def _closed_form(system: System) -> _Solve:
             early = np.where(np.diff(days, axis=1, append=np.inf) == 0, days - 1e-9, days)
             slope = [np.broadcast_to(f(*columns, early), days.shape) for f in slopes]
         stacked = np.stack(log_level, axis=1), np.stack(slope, axis=1)
+        # Where a sum of exponentials is zero its slope is none; the floor is level.
+        gone = np.isnan(stacked[1]) & (stacked[0] < _NOTHING)
+        stacked = stacked[0], np.where(gone, 0.0, stacked[1])
         finite = np.isfinite(stacked[0]).all(axis=(1, 2)) & np.isfinite(stacked[1]).all(axis=(1, 2))
         ends = [SolverOutcome.SOLVED if ok else SolverOutcome.NOT_FINITE for ok in finite]
         return *stacked, tuple(ends)

@@ -12,7 +12,7 @@ import numpy as np
 from carkinetics.cohort import Cohort
 from carkinetics.errors import DataError, Fault
 from carkinetics.inference import load_fit
-from carkinetics.inference.covariates import request_of
+from carkinetics.inference.described import kinetic_choices
 from carkinetics.inference.fit import fit_plan, sampler_settings
 from carkinetics.inference.planning import Plan, plan_fit
 from carkinetics.inference.progress import Reporter
@@ -26,7 +26,7 @@ from carkinetics.outcomes.joint.result import JointFit
 
 _KINETICS = (
     "assays", "covariates", "patient_effects", "residual", "correlated", "common", "tolerance",
-    "inputs",
+    "link_slope", "inputs",
 )  # fmt: skip
 
 
@@ -112,8 +112,9 @@ def fit_joint(
         See `fit`.
     **kinetics
         ``assays``, ``covariates`` (of kinetic parameters; those of outcomes are `adjust`),
-        ``patient_effects``, ``residual``, ``correlated``, ``common``, ``tolerance``, ``inputs``;
-        see `carkinetics.fit`. As in the fit given by `fit`, where there is one.
+        ``patient_effects``, ``residual``, ``correlated``, ``common``, ``tolerance``,
+        ``link_slope``, ``inputs``; see `carkinetics.fit`. As in the fit given by `fit`, where
+        there is one.
 
     Raises
     ------
@@ -257,8 +258,7 @@ def _kinetics(given: dict[str, Any], fit: Fit | None) -> dict[str, Any]:
         )
     before: dict[str, Any] = {}
     if fit is not None:
-        before = {name: fit.settings[name] for name in _KINETICS if name in fit.settings}
-        before["covariates"] = request_of(fit.settings.get("covariates"))
+        before = {n: c for n, c in kinetic_choices(fit.settings).items() if n in _KINETICS}
     return before | given
 
 
