@@ -10,6 +10,7 @@ import xarray as xr
 from scipy import stats
 
 import carkinetics as ck
+from carkinetics.batch import joint as batch_joint
 from carkinetics.batch.job import Analysis, Job
 from carkinetics.batch.joint import rows_of_joint, slope_weights
 
@@ -65,6 +66,23 @@ def test_a_wider_prior_of_the_slope_weighs_the_draws_of_the_joint_fit(small_join
     assert slope["lo"] < slope["estimate"] < slope["hi"]
     job, base = analysis(joint)
     assert "how" not in rows_of_joint(job, base, joint)[0]
+
+
+def test_a_prior_too_far_for_weights_is_fitted(small_joint, monkeypatch):
+    job, far = analysis(small_joint, prior_scale_slope=0.01)
+    assert not slope_weights(small_joint, 0.01).usable
+    options = small_joint.extension.options | {"slope_scale": 0.01}
+    extension = dataclasses.replace(small_joint.extension, options=options)
+    asked = []
+
+    def made(job, analysis, cohort, scale):
+        asked.append(scale)
+        return dataclasses.replace(small_joint, extension=extension)
+
+    monkeypatch.setattr(batch_joint, "_made", made)
+    rows = rows_of_joint(job, far, small_joint)
+    assert asked == [0.01]
+    assert all("how" not in row for row in rows)
 
 
 def with_slope(joint: ck.JointFit, values: np.ndarray) -> ck.JointFit:

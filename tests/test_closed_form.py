@@ -10,8 +10,8 @@ import sympy
 
 import carkinetics as ck
 from carkinetics.equations import NUMERIC, hill, logistic, softplus
-from carkinetics.solve.curves import latent_levels
 from carkinetics.solve.closed_form import closed_form_log_levels, to_tensor
+from carkinetics.solve.curves import latent_levels
 
 # Nothing here is called often enough to be worth compiling.
 MODE = "FAST_COMPILE"

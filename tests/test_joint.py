@@ -241,6 +241,7 @@ def test_outcomes_that_go_together_beyond_the_exposure_are_told(small_joint):
         ({"outcomes": ["age_years"]}, "no term"),
         ({"outcomes": ["nonsense"]}, "no outcome 'nonsense'"),
         ({"hazard": "gompertz"}, "weibull"),
+        ({"slope_scale": 0}, "slope_scale is 0"),
         ({"time_dependent": "slope"}, "level"),
         ({"competing": True, "outcomes": ["os"]}, "time to progression"),
         ({"outcomes": ["crs_grade"], "landmark": 28.0}, "landmark belongs to a survival"),
@@ -313,13 +314,24 @@ def log_density(plan, extension):
         {"outcomes": ["ttp"], "time_dependent": "area", "hazard": "piecewise"},
         {"outcomes": ["ttp"], "competing": True, "adjust": ["age_years", "flag"]},
         {"outcomes": ["ttp", "crs_grade", "iec_hs"], "exposure": "auc_0_28"},
-        {"outcomes": ["ttp", "iec_hs"], "exposure": "level_7", "landmark": 28.0},
+        {"outcomes": ["ttp", "iec_hs"], "exposure": "level_7", "landmark": 28.0, "slope_scale": 2},
     ],
 )
 def test_the_gradient_of_every_form_agrees_with_finite_differences(stein, cohort, options):
     """1e-5 relative, along random directions from a random point."""
     plan = plan_fit(stein, cohort)
     check_gradient(plan, make_extension(plan, cohort, **DEFAULTS | options))
+
+
+def test_a_wider_prior_of_the_slopes_is_wider_by_its_factor(stein, cohort):
+    plan = plan_fit(stein, cohort)
+    options = DEFAULTS | {"outcomes": ["iec_hs"]}
+    plain, wide = (make_extension(plan, cohort, **options | {"slope_scale": s}) for s in (1, 2))
+    assert plain.prior_texts()["slope_iec_hs"] == "normal(0, 1.5)"
+    assert wide.prior_texts()["slope_iec_hs"] == "normal(0, 3)"
+    model = assemble(dataclasses.replace(plan, extension=wide))
+    found = model.compile_fn(model["slope_iec_hs"].owner.inputs[3], mode=PLAIN)({})
+    assert float(found) == 3
 
 
 KINETICS = {

@@ -108,18 +108,30 @@ def test_variants_near_the_base_case_are_made_from_its_draws(small_fit, tmp_path
     assert work(plan.reweighing(near)).results == {}
 
 
+# Levels at which the weights of the base case can be trusted; lloq_scale=2 or blq="drop" cannot.
+NEAR = [
+    {"leave_out": "VP02"},
+    {"prior_scale": 1.2},
+    {"prior_scale_location": 2},
+    {"prior_scale_omega": 1.5},
+    {"blq_cap": 1},
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("changes", [{"leave_out": "VP02"}, {"prior_scale": 2}, {"lloq_scale": 2}])
-def test_reweighted_rows_are_near_true_refits(synthetic, changes, tmp_path):
-    """Within 0.2 posterior SD where k-hat is below 0.7."""
+def test_reweighted_rows_are_near_true_refits(synthetic, tmp_path):
+    """Within 0.2 posterior SD where k-hat is below 0.7.
+
+    Two fits of 4,000 draws differ by 0.05 SD by chance: a false alarm in 10,000 for each number.
+    """
     model = ck.load_model("stein_2019")
     asked = {"folder": tmp_path, "method": "nuts", "draws": 1000, "allow_failed": True}
-    declared = ck.variants(listed=[changes], outcomes=(), quantities=["cmax", "auc_0_28"])
+    declared = ck.variants(listed=NEAR, outcomes=(), quantities=["cmax", "auc_0_28"])
     weighed = ck.run_variants(model, synthetic, declared, **asked).table
     again = ck.run_variants(model, synthetic, declared, **asked, reweight=False).table
     rows = weighed["how"].str.contains("reweighted")
-    if not rows.any():
-        pytest.skip("k-hat was above 0.7: the model was fitted again")
+    assert set(weighed.loc[~rows, "analysis_id"]) == {"base"}
+    assert not again["how"].str.contains("reweighted").any()
     z = stats.norm.ppf(0.975)
     sd = np.log(again.loc[rows, "hi"] / again.loc[rows, "lo"]) / (2 * z)
     shift = np.log(weighed.loc[rows, "estimate"] / again.loc[rows, "estimate"])

@@ -180,7 +180,7 @@ def test_e_09_leave_one_patient_out_against_exact_refits():
         sd = psi["sigma2"][:, None, None] ** 0.5
         likelihood = stats.norm.logpdf(y[i], theta[None, :, None], sd).sum(axis=2)
         prior = stats.norm.logpdf(theta[None], psi["mu"][:, None], psi["tau2"][:, None] ** 0.5)
-        found = leave_out(likelihood, prior, proposal)
+        found = leave_out(likelihood + prior, proposal)
         assert found.weights.khat < 0.7
         refit = gibbs(np.delete(y, i, axis=0), rng)
         exact = special.logsumexp(marginal(y[i], refit)) - np.log(DRAWS)

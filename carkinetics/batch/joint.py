@@ -44,34 +44,15 @@ def outcomes_of(job: Job, analysis: Analysis) -> tuple[str, ...]:
 
 def fit_of(job: Job, cohort: Cohort) -> tuple[JointFit, bytes | None]:
     """Load the joint fit if it is finished, else make it; its file is None where it was there."""
-    from carkinetics.batch.work import kinetic_options
-    from carkinetics.outcomes.joint import fit_joint, load_joint
+    from carkinetics.outcomes.joint import load_joint
 
     analysis = job.analyses[0]
-    choices = analysis.choices
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "fit.nc"
         if job.fit_file is not None:
             path.write_bytes(job.fit_file)
             return load_joint(path), None
-        exposure, adjust = parse_exposure(choices["exposure"]), choices["adjust"]
-        ended = with_transplant(cohort, choices["transplant"])
-        prepared, names = _prepared(ended, outcomes_of(job, analysis), choices["subset"])
-        assert job.model is not None  # a plan without a model is one from samples
-        landmark = float(choices["landmark"])
-        made = fit_joint(
-            job.model,
-            prepared,
-            exposure.quantity,
-            names,
-            cell_type=exposure.cell_type,
-            landmark=landmark if landmark > 0 else None,
-            adjust=() if adjust == "none" else (adjust,) if isinstance(adjust, str) else adjust,
-            cores=job.cores,
-            progress="log",
-            **kinetic_options(choices),
-            **job.settings,
-        )
+        made = _made(job, analysis, cohort, 1.0)
         try:
             made.save(path)
         except FitError as error:
@@ -81,17 +62,47 @@ def fit_of(job: Job, cohort: Cohort) -> tuple[JointFit, bytes | None]:
         return made, path.read_bytes()
 
 
+def _made(job: Job, analysis: Analysis, cohort: Cohort, slope_scale: float) -> JointFit:
+    """Fit kinetics and outcomes of a variant."""
+    from carkinetics.batch.work import kinetic_options
+    from carkinetics.outcomes.joint import fit_joint
+
+    choices = analysis.choices
+    exposure, adjust = parse_exposure(choices["exposure"]), choices["adjust"]
+    ended = with_transplant(cohort, choices["transplant"])
+    prepared, names = _prepared(ended, outcomes_of(job, analysis), choices["subset"])
+    assert job.model is not None  # a plan without a model is one from samples
+    landmark = float(choices["landmark"])
+    return fit_joint(
+        job.model,
+        prepared,
+        exposure.quantity,
+        names,
+        cell_type=exposure.cell_type,
+        landmark=landmark if landmark > 0 else None,
+        adjust=() if adjust == "none" else (adjust,) if isinstance(adjust, str) else adjust,
+        slope_scale=slope_scale,
+        cores=job.cores,
+        progress="log",
+        **kinetic_options(choices),
+        **job.settings,
+    )
+
+
 def rows_of_joint(job: Job, analysis: Analysis, joint: JointFit) -> list[dict[str, Any]]:
     """Compute the rows of a variant from its joint fit."""
     from carkinetics.outcomes.joint.association import joint_estimates
 
     logs = _log_exposure(joint) if job.watched.per == "sd" else np.empty(0)
-    weights = slope_weights(joint, float(analysis.choices["prior_scale_slope"]))
+    scale = float(analysis.choices["prior_scale_slope"])
+    weights = slope_weights(joint, scale)
     if not weights.usable:
-        raise FitError(
-            f"k-hat is {weights.khat:.2g}: the posterior under this prior of the slope is too far "
-            "from that of the fit to be had by weights. Choose a scale nearer to 1."
+        # Too far from the prior of the fit to be had by weights.
+        joint = _made(
+            job, analysis, changed_cohort(job.cohort, analysis.choices, for_fit=True), scale
         )
+        _check(job, joint)
+        weights = slope_weights(joint, scale)
     is_fitted = weights.khat == -np.inf
     told = {} if is_fitted else {"how": REWEIGHTED, "khat_max": weights.khat}
     at = weights.resampled(weights.values.size)
@@ -145,7 +156,8 @@ def slope_weights(joint: JointFit, scale: float) -> Weights:
     """
     slopes = [joint.slope(outcome.name) for outcome in joint.outcomes]
     squares = [(slope.draws / slope.prior_sd) ** 2 for slope in slopes]
-    return pareto_weights(0.5 * (1.0 - scale**-2) * np.sum(squares, axis=0))
+    moved = scale / joint.extension.slope_scale
+    return pareto_weights(0.5 * (1.0 - moved**-2) * np.sum(squares, axis=0))
 
 
 def _log_exposure(joint: JointFit) -> np.ndarray:
@@ -169,6 +181,12 @@ def _prepared(cohort: Cohort, outcomes: tuple[str, ...], subset: str) -> tuple[C
     return cohort, names
 
 
+def _check(job: Job, joint: JointFit) -> None:
+    check = joint.check()
+    if not check.passed and not job.allow_failed:
+        raise FitError(str(check))
+
+
 def joint_job(job: Job) -> Finished:
     """Do the whole work of a joint fit; see `work`."""
     from carkinetics.batch.work import NO_FIT, facts_of, failure, plain_data, quiet, result
@@ -181,9 +199,7 @@ def joint_job(job: Job) -> Finished:
             facts["data_hash"] = cohort.data_hash
             joint, fit_file = fit_of(job, cohort)
             facts |= facts_of(joint.kinetics) | {"data_hash": cohort.data_hash}
-            check = joint.check()
-            if not check.passed and not job.allow_failed:
-                raise FitError(str(check))
+            _check(job, joint)
     except CarkineticsError as error:
         failed = {a.key: failure(job, a, str(error), facts, started) for a in job.analyses}
         return Finished(failed, fit_file, plain_data(facts))

@@ -9,7 +9,9 @@ from scipy import special, stats
 
 from carkinetics.sensitivity.weights import Weights, pareto_weights
 
-PROPOSALS = 300
+# Of eight effects at once. With 300 one patient had k-hat 1.5 and an elpd 1.6 nat too low; with 2,000
+# k-hat is 0.6, and the fit without the patient says the same to 0.05 nat.
+PROPOSALS = 2000
 DEGREES_OF_FREEDOM = 5.0
 _WIDER = 1.3
 
@@ -85,15 +87,14 @@ def propose(own: np.ndarray, rng: np.random.Generator, count: int = PROPOSALS) -
     return Proposal(effects, np.atleast_1d(found.logpdf(effects)))
 
 
-def leave_out(log_likelihood: np.ndarray, log_prior: np.ndarray, proposal: Proposal) -> LeftOut:
+def leave_out(log_joint: np.ndarray, proposal: Proposal) -> LeftOut:
     """Leave one patient out.
 
     Parameters
     ----------
-    log_likelihood : array, shape (draw, proposal)
-        Of the patient's data, given the proposed effects and what all patients share.
-    log_prior : array, shape (draw, proposal)
-        Of the proposed effects, given what all patients share.
+    log_joint : array, shape (draw, proposal)
+        Log density of the patient's data and of the proposed effects, given what all patients
+        share.
     proposal : Proposal
         The proposed effects.
 
@@ -105,7 +106,7 @@ def leave_out(log_likelihood: np.ndarray, log_prior: np.ndarray, proposal: Propo
     ----------
     Merkle, Furr and Rabe-Hesketh 2019, doi 10.1007/s11336-019-09679-0.
     """
-    joint = log_likelihood + log_prior - proposal.log_density
+    joint = log_joint - proposal.log_density
     marginal = special.logsumexp(joint, axis=1) - np.log(joint.shape[1])
     weights = pareto_weights(-marginal)
     with np.errstate(divide="ignore"):

@@ -138,10 +138,7 @@ def leave_patients_out(
     for name in fit.select_patients(patients):
         i = fit.patients.index(name)
         proposal = propose(own_effects(fit, i), np.random.default_rng([seed, i]))
-        out = leave_out(
-            shared.log_likelihood(i, proposal.effects), shared.log_prior(i, proposal.effects),
-            proposal,
-        )  # fmt: skip
+        out = leave_out(shared.log_joint(i, proposal.effects), proposal)
         if refit and not out.usable:
             elpd = predicted_without(fit, name, draws=draws, seed=seed)
             out = replace(out, elpd=elpd, refitted=True)

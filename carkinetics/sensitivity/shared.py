@@ -37,6 +37,10 @@ def own_effects(fit: Fit, i: int) -> np.ndarray:
     return np.column_stack([own, shift.ravel()])
 
 
+# Densities at once, of draws times proposals times samples: bounds memory.
+_NUMBERS = 4_000_000
+
+
 class Shared:
     """What all patients share, on some of the draws.
 
@@ -61,6 +65,18 @@ class Shared:
         factor = cholesky_of(self._plan, posterior)
         eye = np.broadcast_to(np.eye(n_varying), (keep.size, n_varying, n_varying))
         self._factor = eye if factor is None else self._flat(factor)
+
+    def log_joint(self, i: int, effects: np.ndarray) -> np.ndarray:
+        """Give the density of a patient's data and proposed effects, shape (draw, proposal)."""
+        count = max(1, _NUMBERS // (self._keep.size * max(self._samples(i), 1)))
+        parts = [effects[start : start + count] for start in range(0, len(effects), count)]
+        found = [self.log_likelihood(i, part) + self.log_prior(i, part) for part in parts]
+        return np.concatenate(found, axis=1)
+
+    def _samples(self, i: int) -> int:
+        layout = self._plan.layout
+        groups = (layout.flow, layout.split, layout.split_events, layout.qpcr)
+        return int(sum((group.patient == i).sum() for group in groups))
 
     def log_prior(self, i: int, effects: np.ndarray) -> np.ndarray:
         """Give the density of proposed effects of a patient, shape (draw, proposal)."""

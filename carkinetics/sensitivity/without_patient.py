@@ -11,7 +11,7 @@ from scipy import special
 
 from carkinetics.errors import CarkineticsWarning, FitError
 from carkinetics.inference.described import kinetic_choices
-from carkinetics.sensitivity.integrated import PROPOSALS, propose
+from carkinetics.sensitivity.integrated import propose
 from carkinetics.sensitivity.shared import Shared, own_effects
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ def predicted_without(fit: Fit, patient: str, *, draws: int, seed: int) -> float
     shared = Shared(dataclasses.replace(again, _plan=fit.plan), posterior, keep)
     i = fit.patients.index(patient)
     proposal = propose(own_effects(fit, i), np.random.default_rng([seed, i, 1]))
-    joint = shared.log_likelihood(i, proposal.effects) + shared.log_prior(i, proposal.effects)
-    every = special.logsumexp(joint - proposal.log_density) - np.log(keep.size * PROPOSALS)
+    joint = shared.log_joint(i, proposal.effects) - proposal.log_density
+    every = special.logsumexp(joint) - np.log(joint.size)
     return float(every)
 
 

@@ -26,10 +26,13 @@ class Slope:
         The outcome.
     draws : array, shape (draw,)
         Log ratio per e-fold of exposure.
+    prior_scale : float
+        Factor on the SD of its prior.
     """
 
     outcome: JointOutcome
     draws: NDArray[np.float64]
+    prior_scale: float = 1.0
 
     @property
     def measure(self) -> str:
@@ -39,7 +42,7 @@ class Slope:
     @property
     def prior_sd(self) -> float:
         """SD of its Normal prior around 0."""
-        return SLOPE_SD[self.outcome.kind]
+        return self.prior_scale * SLOPE_SD[self.outcome.kind]
 
     @property
     def negative(self) -> float:

@@ -56,6 +56,11 @@ class JointExtension:
     days: np.ndarray
     options: dict[str, Any]
 
+    @property
+    def slope_scale(self) -> float:
+        """Factor on the SD of the priors of slopes."""
+        return float(self.options.get("slope_scale", 1.0))
+
     @cached_property
     def nodes(self) -> dict[str, Nodes]:
         """Nodes of quadrature of each survival outcome that follows the curve."""
@@ -96,9 +101,10 @@ class JointExtension:
     def add(self, curves: ExtraCurves) -> None:
         """Add variables and terms to the current PyMC model."""
         places = self._rows[1]
+        scale = pm.Data("prior_scale_slope", self.slope_scale)
         x = self.latent.value(curves, places[""]) - self.center if self._uses_latent else None
         for outcome in self.outcomes:
-            slope = pm.Normal(f"slope_{outcome.name}", 0.0, priors.SLOPE_SD[outcome.kind])
+            slope = pm.Normal(f"slope_{outcome.name}", 0.0, scale * priors.SLOPE_SD[outcome.kind])
             adjustment = _adjustment(outcome)
             if outcome.name in self.nodes:
                 values = curves.log_area if self.follow == AREA else curves.log_level
@@ -148,7 +154,8 @@ class JointExtension:
         """Return the priors of these variables in words."""
         found: dict[str, str] = {}
         for o in self.outcomes:
-            found[f"slope_{o.name}"] = priors.normal_text(0.0, priors.SLOPE_SD[o.kind])
+            sd = self.slope_scale * priors.SLOPE_SD[o.kind]
+            found[f"slope_{o.name}"] = priors.normal_text(0.0, sd)
             if len(o.covariates.columns):
                 found[f"covariates_{o.name}"] = priors.normal_text(0.0, priors.COVARIATE_SD)
             if o.kind == ORDINAL:

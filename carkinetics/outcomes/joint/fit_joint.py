@@ -43,6 +43,7 @@ def fit_joint(
     time_dependent: bool | str = False,
     competing: bool = False,
     adjust: Sequence[str] = (),
+    slope_scale: float = 1.0,
     fit: Fit | None = None,
     window: float = DEFAULT_WINDOW,
     allow_after_day_0: bool = False,
@@ -95,6 +96,8 @@ def fit_joint(
         Give death without progression a hazard and a slope of its own, beside progression.
     adjust : sequence of str
         Columns of the table of patients: numbers per SD, yes and no, or two words.
+    slope_scale : float
+        Factor on the SD of the priors of slopes, for sensitivity analyses.
     fit : Fit, optional
         A fit of the same model and cohort without outcomes, for ``JointFit.feedback`` and the
         classical estimates.
@@ -138,6 +141,7 @@ def fit_joint(
         "exposure": exposure, "outcomes": _names(outcomes), "cell_type": cell_type,
         "hazard": hazard, "landmark": landmark, "time_dependent": time_dependent or "",
         "competing": competing, "adjust": _names(adjust), "window": window,
+        **({} if slope_scale == 1 else {"slope_scale": slope_scale}),
         "allow_after_day_0": allow_after_day_0,
     }  # fmt: skip
     chosen = _kinetics(kinetics, fit)
@@ -192,9 +196,13 @@ def make_extension(
     adjust: Sequence[str],
     window: float,
     allow_after_day_0: bool,
+    slope_scale: float = 1.0,
 ) -> JointExtension:
     """Turn what was asked for into an addition to a planned fit; see `fit_joint`."""
     options = {k: v for k, v in locals().items() if k not in ("plan", "cohort")}
+    if isinstance(slope_scale, bool) or not 0 < slope_scale < 100:
+        what = f"slope_scale is {slope_scale!r}"
+        raise DataError(Fault("fit_joint", what, "Give a number above 0 and below 100."))
     _check_choice("hazard", hazard, (WEIBULL, PIECEWISE))
     _check_choice("time_dependent", time_dependent, ("", LEVEL, AREA))
     latent = latent_exposure(plan, exposure, cell_type)

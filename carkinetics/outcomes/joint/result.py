@@ -82,7 +82,7 @@ class JointFit:
         for found in self.outcomes:
             if found.name == outcome:
                 draws = self.kinetics.data[f"posterior/slope_{outcome}"].values.ravel()
-                return Slope(found, draws)
+                return Slope(found, draws, self.extension.slope_scale)
         have = ", ".join(o.name for o in self.outcomes)
         what = f"{outcome!r} is not in this joint fit"
         raise DataError(Fault("joint fit", what, f"It has {have}.", section="outcome"))
