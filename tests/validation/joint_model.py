@@ -80,6 +80,8 @@ SETTINGS = (
     Setting("64-slope", 64, 100, SLOPE, compared=13),
     Setting("16-none-equations", 16, 50, 0.0, EQUATIONS, compared=0),
     Setting("16-slope-equations", 16, 50, SLOPE, EQUATIONS, compared=0),
+    Setting("64-none-equations", 64, 50, 0.0, EQUATIONS, compared=0),
+    Setting("64-slope-equations", 64, 50, SLOPE, EQUATIONS, compared=0),
 )
 
 
