@@ -327,8 +327,8 @@ def test_a_wider_prior_of_the_slopes_is_wider_by_its_factor(stein, cohort):
     plan = plan_fit(stein, cohort)
     options = DEFAULTS | {"outcomes": ["iec_hs"]}
     plain, wide = (make_extension(plan, cohort, **options | {"slope_scale": s}) for s in (1, 2))
-    assert plain.prior_texts()["slope_iec_hs"] == "normal(0, 1.5)"
-    assert wide.prior_texts()["slope_iec_hs"] == "normal(0, 3)"
+    assert plain.prior_texts()["slope_iec_hs"] == "normal(mean=0, sd=1.5)"
+    assert wide.prior_texts()["slope_iec_hs"] == "normal(mean=0, sd=3)"
     model = assemble(dataclasses.replace(plan, extension=wide))
     found = model.compile_fn(model["slope_iec_hs"].owner.inputs[3], mode=PLAIN)({})
     assert float(found) == 3

@@ -495,7 +495,7 @@ def test_an_association_prints_aligned_and_marked(synthetic, outcome):
     rows = lines[header + 1 : header + 1 + len(found.estimates)]
     starts = {line.index(e.measure) for line, e in zip(rows, found.estimates, strict=True)}
     assert starts == {lines[header].index("measure")}
-    assert max(map(len, lines[1:])) <= 120
+    assert max(map(len, lines[1:])) <= 124
     html = found._repr_html_()
     assert html.count("<table") == html.count("</table>") == 1
     assert "SYNTHETIC, not patient data" in html

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from carkinetics.inference.terms import (
 )
 from carkinetics.model import Model
 from carkinetics.priors import LARGEST_LOG
-from carkinetics.solve.closed_form import closed_form_log_levels
+from carkinetics.solve.closed_form import closed_form_log_levels, columns_of
 from carkinetics.solve.op import log_levels
 
 
@@ -95,50 +96,68 @@ def assemble(plan: Plan) -> pm.Model:
             correlation_shape=plan.correlation_shape,
             heavy=plan.heavy,
         )
-        columns = _natural_columns(plan, locations, effects.coordinates)
+        parameters = _natural_parameters(plan, locations, effects.coordinates)
         if plan.extension is None:
-            _add_terms(plan, _log_level(plan, columns), scales)
+            _add_terms(plan, _log_level(plan, parameters), scales)
         else:
             request = plan.extension.request()
             log_level, extra = extended_levels(
-                plan.system, plan.layout, columns, request, plan.tolerance
+                plan.system, plan.layout, parameters, request, plan.tolerance
             )
             _add_terms(plan, log_level, scales)
             plan.extension.add(extra)
     return pymc_model
 
 
-def _natural_columns(plan: Plan, locations: dict[str, Any], coordinates: Any) -> list[Any]:
-    at = {p.name: k for k, p in enumerate(plan.varying)}
-    ones = np.ones(len(plan.layout.patients))
-    columns = []
-    for p in plan.parameters:
-        value = coordinates[:, at[p.name]] if p.name in at else locations[p.name] * ones
-        columns.append(_to_natural(p.prior.transform, value))
+def _natural_parameters(plan: Plan, locations: dict[str, Any], coordinates: Any) -> Any:
+    """Return what the solver takes, shape (patient, parameter): parameters, then inputs.
+
+    All columns at once: one by one, each would be compiled as operations of its own.
+    """
+    varying = [p.name for p in plan.varying]
+    common = [p.name for p in plan.parameters if p.name not in varying]
+    parts = [coordinates]
+    if common:
+        shared = pt.stack([locations[name] for name in common])
+        parts.append(pt.ones((len(plan.layout.patients), 1)) * shared)
+    order = [[*varying, *common].index(p.name) for p in plan.parameters]
+    matrix = parts[0] if len(parts) == 1 else pt.concatenate(parts, axis=1)
+    if order != list(range(len(order))):
+        matrix = matrix[:, np.array(order)]
+    matrix = _to_natural([p.prior.transform for p in plan.parameters], matrix)
     if not plan.inputs.names:
-        return columns
-    known = pm.Data("inputs", plan.inputs.values)
-    return [*columns, *(known[:, k] for k in range(len(plan.inputs.names)))]
+        return matrix
+    return pt.concatenate([matrix, pm.Data("inputs", plan.inputs.values)], axis=1)
 
 
-def _to_natural(transform: str, value: Any) -> Any:
-    if transform == "log":
-        return pt.exp(pt.clip(value, -LARGEST_LOG, LARGEST_LOG))
-    return pm.math.sigmoid(value) if transform == "logit" else value
+def _to_natural(transforms: Sequence[str], matrix: Any) -> Any:
+    """Take each column to its natural scale."""
+    found, kinds = matrix, np.array(transforms)
+    for name, function in _NATURAL.items():
+        if (kinds == name).all():
+            return function(matrix)
+        if (kinds == name).any():
+            found = pt.switch(kinds == name, function(matrix), found)
+    return found
 
 
-def _log_level(plan: Plan, columns: list[Any]) -> Any:
+_NATURAL = {
+    "log": lambda x: pt.exp(pt.clip(x, -LARGEST_LOG, LARGEST_LOG)),
+    "logit": pm.math.sigmoid,
+}
+
+
+def _log_level(plan: Plan, parameters: Any) -> Any:
     """Return log levels, shape (row, cell_type); a failed solve makes the density -inf."""
     layout = plan.layout
     if plan.compiled is None:
         patient_of_row = np.repeat(np.arange(len(layout.patients)), np.diff(layout.offsets))
         row = pm.Data("visit_patient", patient_of_row)
-        return closed_form_log_levels(
-            plan.system, [c[row] for c in columns], pm.Data("visit_day", layout.days)
-        )
+        columns = columns_of(plan.system, parameters[row])
+        return closed_form_log_levels(plan.system, columns, pm.Data("visit_day", layout.days))
     level, outcome = log_levels(
         plan.compiled,
-        pt.stack(columns, axis=1),
+        parameters,
         pm.Data("visit_offset", layout.offsets),
         pm.Data("visit_day", layout.days),
         tolerance=plan.tolerance,

@@ -16,7 +16,7 @@ import pytensor.tensor as pt
 
 from carkinetics.errors import FitError
 from carkinetics.model.system import expanded_name
-from carkinetics.solve.closed_form import closed_form_log_levels, log_of, to_tensor
+from carkinetics.solve.closed_form import closed_form_log_levels, columns_of, log_of, to_tensor
 from carkinetics.solve.compiled import compile_curves
 from carkinetics.solve.curves_op import log_curves
 
@@ -120,7 +120,7 @@ class Extension(Protocol):
 
 
 def extended_levels(
-    system: System, layout: Layout, columns: list[Any], request: CurveRequest, tolerance: float
+    system: System, layout: Layout, parameters: Any, request: CurveRequest, tolerance: float
 ) -> tuple[Any, ExtraCurves]:
     """Write log levels at the samples and what an extension needs, by one solve.
 
@@ -130,7 +130,7 @@ def extended_levels(
         Equations of the model.
     layout : Layout
         Samples of the fit.
-    columns : list of tensors, shape (patient,)
+    parameters : tensor, shape (patient, parameter)
         Natural-scale parameters, then open inputs.
     request : CurveRequest
         What the extension needs.
@@ -152,10 +152,10 @@ def extended_levels(
     place[order] = np.arange(order.size)
     n_visit = len(layout.days)
     if system.closed_form:
-        level, area, peak = _closed_form(system, columns, patient[order], day[order], request)
+        level, area, peak = _closed_form(system, parameters, patient[order], day[order], request)
     else:
         level, area, peak = _solved(
-            system, columns, n, patient[order], day[order], request, tolerance
+            system, parameters, n, patient[order], day[order], request, tolerance
         )
     extra = ExtraCurves(level[place[n_visit:]], area, peak, tuple(system.cell_types))
     return level[place[:n_visit]], extra
@@ -163,7 +163,7 @@ def extended_levels(
 
 def _solved(
     system: System,
-    columns: list[Any],
+    parameters: Any,
     n: int,
     patient: np.ndarray,
     day: np.ndarray,
@@ -174,7 +174,7 @@ def _solved(
     column = () if request.peak_of is None else (_column(cell_types, request.peak_of),)
     curves = log_curves(
         compile_curves(system),
-        pt.stack(columns, axis=1),
+        parameters,
         (np.searchsorted(patient, np.arange(n + 1)), day),
         (request.areas.offsets(n), request.areas.day),
         peak_until=request.peak_until,
@@ -196,15 +196,15 @@ def _column(cell_types: list[str], wanted: str) -> int:
 
 def _closed_form(
     system: System,
-    columns: list[Any],
+    parameters: Any,
     patient: np.ndarray,
     day: np.ndarray,
     request: CurveRequest,
 ) -> tuple[Any, Any, Any]:
-    level = closed_form_log_levels(system, [c[patient] for c in columns], day)
+    level = closed_form_log_levels(system, columns_of(system, parameters[patient]), day)
     area = peak = None
     if request.areas.day.size:
-        values = _values(system, [c[request.areas.patient] for c in columns])
+        values = _values(system, parameters[request.areas.patient])
         values[system.time] = pt.as_tensor_variable(request.areas.day)
         parts = [_exact(system, "auc", cell) for cell in system.cell_types]
         area = pt.stack([pt.log(to_tensor(part, values)) for part in parts], axis=1)
@@ -215,13 +215,13 @@ def _closed_form(
                 "cell type, or an area."
             )
         expression = log_of(_exact(system, "cmax", request.peak_of))
-        peak = to_tensor(expression, _values(system, columns))
+        peak = to_tensor(expression, _values(system, parameters))
     return level, area, peak
 
 
-def _values(system: System, columns: list[Any]) -> dict[Any, Any]:
+def _values(system: System, parameters: Any) -> dict[Any, Any]:
     symbols = (*system.parameter_symbols, *system.input_symbols)
-    return dict(zip(symbols, columns, strict=True))
+    return dict(zip(symbols, columns_of(system, parameters), strict=True))
 
 
 def _exact(system: System, name: str, cell_type: str) -> Any:

@@ -9,8 +9,8 @@ from scipy import special, stats
 
 from carkinetics.sensitivity.weights import Weights, pareto_weights
 
-# Of eight effects at once. With 300 one patient had k-hat 1.5 and an elpd 1.6 nat too low; with 2,000
-# k-hat is 0.6, and the fit without the patient says the same to 0.05 nat.
+# Of eight effects at once. With 300 one patient had k-hat 1.5 and an elpd 1.6 nat too low; with
+# 2,000 k-hat is 0.6, and the fit without the patient says the same to 0.05 nat.
 PROPOSALS = 2000
 DEGREES_OF_FREEDOM = 5.0
 _WIDER = 1.3

@@ -59,6 +59,12 @@ def closed_form_log_levels(system: System, columns: Sequence[Any], days: Any) ->
     return pt.stack([to_tensor(log_of(level), values) for level in system.levels], axis=1)
 
 
+def columns_of(system: System, parameters: Any) -> list[Any]:
+    """Split a tensor of shape (row, parameter) into those of the system's parameters and inputs."""
+    count = len(system.parameter_symbols) + len(system.input_symbols)
+    return [parameters[:, k] for k in range(count)]
+
+
 def to_tensor(expression: sympy.Expr, values: dict[sympy.Symbol, Any]) -> Any:
     """Translate a SymPy expression into PyTensor, symbol by symbol."""
     if isinstance(expression, sympy.Symbol):
