@@ -168,6 +168,33 @@ def test_every_factor_has_a_level_that_changes_nothing():
     assert set(base) == set(FACTORS)
 
 
+def test_the_hazard_may_change_at_transplant(synthetic, tmp_path):
+    table = synthetic.patients
+    here = table["patient"] == "VP03"  # transplant on day 98
+    died = table.assign(os_day=table["os_day"].mask(here, 300), died=table["died"] | here)
+    cohort = dataclasses.replace(synthetic, patients=died)
+    declared = ck.variants(
+        outcomes=["os"], transplant=["censor", "time_dependent"],
+        listed=[{"transplant": "time_dependent", "adjust": "age_years"}],
+    )  # fmt: skip
+    runs = ck.run_variants(
+        None, cohort, declared, folder=tmp_path, method="samples", progress="none"
+    )
+    rows = runs.table.set_index("analysis_id")
+    (one,) = [
+        e for e in ck.associate(cohort, "cmax", "os", transplant_over_time=True).estimates
+        if "over time" in e.method
+    ]  # fmt: skip
+    row = rows.loc["transplant=time_dependent"]
+    assert row["method"] == one.method
+    assert row["estimate"] == pytest.approx(one.estimate)
+    assert row["estimand"] == rows.loc["base", "estimand"]
+    assert "no adjustment" in rows["reason"].iloc[-1]
+    grades = ck.variants(outcomes=["crs_grade"], transplant=["time_dependent"])
+    plan = grades.plan(None, cohort, method="samples")
+    assert "no hazard that could change" in plan.refused["transplant=time_dependent"]
+
+
 def test_a_transplant_ends_every_clock_that_went_beyond_it(synthetic):
     after = with_transplant(synthetic, "censor").patients.set_index("patient")
     before = synthetic.patients.set_index("patient")

@@ -11,7 +11,7 @@ import numpy as np
 from carkinetics.batch.changes import parse_subset
 from carkinetics.batch.exposures import ExposureChoice, parse_exposure, sample_assay
 from carkinetics.batch.job import Watched
-from carkinetics.batch.outcomes import with_outcome, with_transplant, without_outcome
+from carkinetics.batch.outcomes import OVER_TIME, with_outcome, with_transplant, without_outcome
 from carkinetics.batch.rows import COLUMNS
 from carkinetics.cohort import Cohort
 from carkinetics.errors import DataError, Fault
@@ -24,6 +24,7 @@ from carkinetics.outcomes.association import (
     Estimate,
 )
 from carkinetics.outcomes.exposure_values import observed_values
+from carkinetics.outcomes.transplant import METHOD
 
 if TYPE_CHECKING:
     from carkinetics.exposure import Exposure
@@ -102,6 +103,7 @@ def _associated(
         landmark=landmark if landmark > 0 else None,
         adjust=() if adjust == "none" else (adjust,) if isinstance(adjust, str) else tuple(adjust),
         propagate=choices["estimator"] == "cut",
+        transplant_over_time=choices["transplant"] == OVER_TIME,
         power=False,
         seed=seed,
         rules=_rules(choices) if exposures is None else "default",
@@ -119,11 +121,12 @@ def _associated(
 def _chosen(found: Association, choices: Mapping[str, Any]) -> Estimate:
     """Take the estimate asked for: a ratio from a regression, if there is one."""
     estimates = found.of_mode(_MODES[choices["estimator"]])
-    if choices["test"]:
-        estimates = tuple(e for e in estimates if e.method == choices["test"])
+    wanted = METHOD if choices["transplant"] == OVER_TIME else choices["test"]
+    if wanted:
+        estimates = tuple(e for e in estimates if e.method == wanted)
     if not estimates:
         have = "; ".join(dict.fromkeys(e.method for e in found.estimates))
-        what = f"there is no {choices['estimator']} estimate by {choices['test'] or 'any method'}"
+        what = f"there is no {choices['estimator']} estimate by {wanted or 'any method'}"
         where = f"{found.exposure} and {found.outcome}"
         raise DataError(Fault(where, what, f"There are: {have}."))
     ratios = [e for e in estimates if "ratio" in e.measure and "medians" not in e.measure]

@@ -10,7 +10,7 @@ from typing import Any
 
 from carkinetics.batch.changes import FIT_BLQ, SAMPLE_BLQ, parse_subset
 from carkinetics.batch.exposures import parse_exposure
-from carkinetics.batch.outcomes import CENSORED, RECORDED, TRANSPLANT_DAY, outcome_fault
+from carkinetics.batch.outcomes import CENSORED, OVER_TIME, RECORDED, TRANSPLANT_DAY, outcome_fault
 from carkinetics.cohort import Cohort
 from carkinetics.errors import CarkineticsError
 from carkinetics.model import Model
@@ -185,9 +185,9 @@ def _landmark(level: Any, context: Context) -> str:
 
 
 def _transplant(level: Any, context: Context) -> str:
-    if level == CENSORED and TRANSPLANT_DAY not in context.cohort.patients.columns:
+    if level in (CENSORED, OVER_TIME) and TRANSPLANT_DAY not in context.cohort.patients.columns:
         return f"is {level!r}, which needs the column {TRANSPLANT_DAY} in the table of patients"
-    return _one_of(RECORDED, CENSORED)(level, context)
+    return _one_of(RECORDED, CENSORED, OVER_TIME)(level, context)
 
 
 def _subset(level: Any, context: Context) -> str:

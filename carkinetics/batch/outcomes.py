@@ -10,7 +10,7 @@ from carkinetics.cohort import Cohort
 from carkinetics.errors import CarkineticsError
 from carkinetics.outcomes.endpoint import read_endpoint
 
-RECORDED, CENSORED = "recorded", "censor"
+RECORDED, CENSORED, OVER_TIME = "recorded", "censor", "time_dependent"
 TRANSPLANT_DAY = "hct_day"
 _AT_LEAST = re.compile(r"(\w+)\s*>=\s*(\d+)\Z")
 # Columns that, where they are missing, take a patient out of an outcome.
@@ -82,8 +82,9 @@ def with_transplant(cohort: Cohort, rule: str) -> Cohort:
     ----------
     cohort : Cohort
         For ``"censor"`` with ``hct_day``, the day of the transplant after the infusion [day].
-    rule : {"recorded", "censor"}
-        ``"censor"``: whoever has had no event by the day of a transplant is censored on it.
+    rule : {"recorded", "censor", "time_dependent"}
+        ``"censor"``: whoever has had no event by the day of a transplant is censored on it. The
+        others leave the clocks alone.
 
     Returns
     -------
@@ -98,7 +99,7 @@ def with_transplant(cohort: Cohort, rule: str) -> Cohort:
     >>> float(patients.loc["VP03", "os_day"])
     98.0
     """
-    if rule == RECORDED:
+    if rule != CENSORED:
         return cohort
     patients = cohort.patients
     transplant = patients[TRANSPLANT_DAY].astype("Float64").astype(float)

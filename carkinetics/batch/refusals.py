@@ -9,18 +9,19 @@ from typing import Any
 from carkinetics.batch.changes import parse_subset
 from carkinetics.batch.exposures import parse_exposure, sample_assay
 from carkinetics.batch.factors import FACTORS, FREE, SAMPLES
-from carkinetics.batch.outcomes import with_outcome, with_transplant, without_outcome
+from carkinetics.batch.outcomes import OVER_TIME, with_outcome, with_transplant, without_outcome
 from carkinetics.batch.variants import Variant, Variants
 from carkinetics.batch.words import frozen
 from carkinetics.cohort import Cohort
-from carkinetics.errors import CarkineticsError
+from carkinetics.errors import CarkineticsError, DataError, Fault
 from carkinetics.outcomes.adjustment import covariates
 from carkinetics.outcomes.endpoint import SURVIVAL, after_landmark, read_endpoint
 from carkinetics.outcomes.guards import DEFAULT_WINDOW, check_clock
 
 _NAMES = (
     "exposure", "outcome", "landmark", "subset", "adjust", "leave_out", "assay", "estimator",
-    "covariates", "transplant", "link_slope", *(n for n in FACTORS if n.startswith("prior_scale")),
+    "covariates", "transplant", "link_slope", "test",
+    *(n for n in FACTORS if n.startswith("prior_scale")),
 )  # fmt: skip
 _LATENT = re.compile(r"cmax|auc_0_\d+|level_\d+")
 
@@ -75,11 +76,22 @@ def _reason(choices: Any, declared: Variants, cohort: Cohort, method: str) -> st
             return reason
     elif choices["prior_scale_slope"] != 1:
         return "only the joint model has a prior of the slope: choose estimator 'joint'"
+    if choices["transplant"] == OVER_TIME and (reason := _no_change_of_hazard(choices)):
+        return reason
     for outcome in declared.outcomes or ((choices["outcome"],) if choices["outcome"] else ()):
         try:
             _check(choices, exposure.quantity, outcome, cohort)
         except CarkineticsError as error:
             return str(error)
+    return ""
+
+
+def _no_change_of_hazard(choices: Any) -> str:
+    """Say why the hazard cannot change on the day of a transplant, or nothing."""
+    if choices["estimator"] in ("joint", "cut"):
+        return f"estimator {choices['estimator']!r} knows no hazard that changes at transplant"
+    if choices["adjust"] != "none" or choices["test"]:
+        return "a hazard that changes at transplant goes with no other test and no adjustment"
     return ""
 
 
@@ -101,6 +113,9 @@ def _check(choices: Any, quantity: str, outcome: str, cohort: Cohort) -> None:
     kept -= {gone} if isinstance(gone, str) else set(gone)
     changed, name = with_outcome(with_transplant(cohort, choices["transplant"]), outcome)
     endpoint = read_endpoint(without_outcome(changed, name, tuple(kept)), name)
+    if choices["transplant"] == OVER_TIME and endpoint.kind != SURVIVAL:
+        what = f"{outcome} has no hazard that could change at transplant"
+        raise DataError(Fault(cohort.name, what, "Choose a survival outcome."))
     landmark = float(choices["landmark"])
     if landmark > 0 and endpoint.kind == SURVIVAL:
         endpoint = after_landmark(endpoint, landmark)

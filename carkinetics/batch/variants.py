@@ -244,7 +244,8 @@ def variants(
         slope of qPCR on flow is held, or ``"free"``), ``covariates``; ``exposure``
         (``"cmax"``, ``"cmax CD8"``, ``"cmax qpcr"``), ``estimator`` (``"posterior mean"``,
         ``"observed"``, ``"cut"``, ``"joint"``), ``outcome``, ``landmark``, ``transplant``
-        (``"censor"``), ``subset`` (``"response == CR"``), ``adjust``, ``test``.
+        (``"censor"``, ``"time_dependent"``), ``subset`` (``"response == CR"``), ``adjust``,
+        ``test``.
 
     Returns
     -------
