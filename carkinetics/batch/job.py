@@ -26,7 +26,7 @@ class Analysis:
     choices : mapping of str to level
         Of every factor.
     same_samples : bool
-        Whether the samples are those of the base case.
+        Whether its fit predicts the samples that that of the base case does.
     """
 
     key: str

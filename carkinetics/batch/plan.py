@@ -98,7 +98,7 @@ class BatchPlan:
                 fit_keys[shared] = self._fit_key(v)
             of_fit = fit_keys[shared]
             key = analysis_key(of_fit, v.choices, watched)
-            same = same_samples(v.choices, self.variants[0].choices)
+            same = same_samples(v.choices, self.variants[0].choices) and self._scores_alike(v)
             analysis = Analysis(key, of_fit, v.name, v.factor, v.level, v.choices, same)
             found.setdefault(of_fit, []).append(analysis)
         return {key: tuple(group) for key, group in found.items()}
@@ -220,6 +220,24 @@ class BatchPlan:
         each, basis = expected_seconds(self, store)
         jobs = len(self.unfinished)
         return start_seconds(self) + each * -(-jobs // self.n_workers) if jobs else 0.0, basis
+
+    def _scores_alike(self, variant: Variant) -> bool:
+        """Tell whether the model of a variant predicts the samples that the base case's does.
+
+        One without subsets does not predict the share of CD8.
+        """
+        base = self.variants[0].choices["model"]
+        if not self.watched.elpd or variant.choices["model"] == base:
+            return True
+        return self._scored(variant.choices["model"]) == self._scored(base)
+
+    def _scored(self, name: str) -> tuple[int, ...]:
+        from carkinetics.inference.layout import lay_out
+
+        model = self._model_of(name)
+        assert model is not None  # what is watched needs a fit, and a fit a model
+        layout = lay_out(self.cohort, model)
+        return tuple(map(len, (layout.flow, layout.split, layout.split_events, layout.qpcr)))
 
     def _model_of(self, name: str) -> Model | None:
         if name == "given":

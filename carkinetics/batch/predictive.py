@@ -21,7 +21,8 @@ ESTIMAND = "elpd of a patient left out [nat]"
 # A difference below either of these prefers no model: of 16 patients it is noise.
 LEAST_DIFFERENCE, LEAST_ERRORS = 4.0, 2.0
 _OTHER_DATA = (
-    "the samples differ from those of the base case, and densities of other samples do not compare"
+    "the samples that it predicts differ from those of the base case, and densities of other "
+    "samples do not compare"
 )
 
 
