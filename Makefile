@@ -29,7 +29,7 @@ calibrate: .venv/installed-dev
 	@echo "Repeating trials of the joint model; goes on from where it was stopped."
 	@$(python) -m tests.validation joint-model --minutes 10000
 
-bench: .venv/installed-dev
+bench: .venv/installed-bench
 	@$(python) -m tests.benchmarks
 
 docs: .venv/installed-dev
@@ -51,6 +51,11 @@ docs: .venv/installed-dev
 	@echo "Installing carkinetics, its pinned packages and the test tools (some minutes the first time)."
 	@$(python) scripts/install.py dev
 	@touch $@ .venv/installed
+
+.venv/installed-bench: .venv/installed-dev
+	@echo "Installing the peers of the benchmarks."
+	@$(python) scripts/install.py dev,bench
+	@touch $@
 
 clean:
 	rm -rf .venv build dist docs/_build docs/api/generated carkinetics-demo
