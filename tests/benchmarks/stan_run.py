@@ -40,7 +40,7 @@ def row(prepared: Any, ours: Any) -> Result:
         return Result(
             NAME, ours.cost, None, peer_name, 1 / FASTER, "ratio", f"not measured: {reason}"
         )
-    # Stan takes hours for as many draws as ours.
+    # Stan takes some seventy times as long for a gradient: it gets fewer draws.
     draws = int(os.environ.get("CARKINETICS_BENCH_STAN_DRAWS", "250"))
     peer = _run(prepared, draws)
     faults = {"ours": ours.faults, "the peer is not healthy": peer.faults}
