@@ -150,11 +150,11 @@ def _received(server: socket.socket) -> list[bytes]:
             selector.register(connection, selectors.EVENT_READ, pieces[-1])
         while selector.get_map():
             for key, _events in selector.select():
-                part = key.fileobj.recv(65536)  # type: ignore[union-attr]
+                part = key.fileobj.recv(65536)
                 key.data.append(part)
                 if not part:
                     selector.unregister(key.fileobj)
-                    key.fileobj.close()  # type: ignore[union-attr]
+                    key.fileobj.close()
     return [b"".join(parts) for parts in pieces]
 
 
