@@ -6,7 +6,7 @@ solvers and adjoints counts, compiled, all patients at once, in double precision
 with ours. The stiff model is
 that of Singh 2021, at visits to day 60. Figures are processor time; compilation is left out.
 
-Stan is not run: it needs a C++ compiler. Its rows stay in the table, without a peer's figure.
+Stan is the peer of `ode_against_stan`.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def _against_diffrax(task: OdeTask, solvers: tuple[str, ...], faster: float) -> 
     peers, same = _by_diffrax(task, solvers)
     first = _fastest(task, at_error, f"ours at {tolerance:.1e}, ", tolerance, peers, faster)
     second = _fastest(task, at_tolerance, "", 1e-5, same, faster)
-    return [first, second, _stan(task, at_error, first.ours)]
+    return [first, second]
 
 
 def _by_diffrax(task: OdeTask, solvers: tuple[str, ...]) -> tuple[Runs, Runs]:
@@ -150,14 +150,6 @@ def _fastest(
     batches = (20, max(1, min(20, int(0.02 / tried[label]))))
     mine, other = paired_cpu_seconds(ours, peers[label], 25, batches)
     return Result(name, 1e3 * mine, 1e3 * other, f"{note}{label}", target=1 / faster, of="ratio")
-
-
-def _stan(task: OdeTask, name: str, ours: float | None) -> Result:
-    solver, slower = ("ode_bdf_tol", 50.0) if task.system.stiff else ("ode_rk45_tol", 100.0)
-    return Result(
-        name.replace("[ms]", "against Stan [ms]"), ours, None, f"Stan {solver}", 1 / slower,
-        "ratio", "not measured: Stan needs a C++ compiler, which is no dependency",
-    )  # fmt: skip
 
 
 def _without_diffrax(task: OdeTask, name: str, tolerance: float, faster: float) -> Result:

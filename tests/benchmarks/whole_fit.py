@@ -18,6 +18,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from tests.benchmarks import stan_run
 from tests.benchmarks.result import Result
 
 CHAINS, FASTER = 4, 5.0
@@ -53,9 +54,10 @@ def measure(small: bool) -> list[Result]:
         notes = [f"ours at 4 x ({draws} + {draws}): {ours.faults}"] if ours.faults else []
         if small:
             return [Result(_NAME, ours.cost, ours.cost, "ourselves", None)]
+        by_stan = stan_run.row(prepared, ours)
         if importlib.util.find_spec("numpyro") is None:
             return [Result(_NAME, ours.cost, None, _PEER, 1 / FASTER, "ratio",
-                           "NumPyro is not installed (the extra bench)")]  # fmt: skip
+                           "NumPyro is not installed (the extra bench)"), by_stan]  # fmt: skip
         peer = _theirs(prepared, draws)
     notes += [f"the peer is not healthy: {peer.faults}"] if peer.faults else []
     healthy = not (ours.faults or peer.faults)
@@ -63,7 +65,8 @@ def measure(small: bool) -> list[Result]:
         Result(
             _NAME, ours.cost, peer.cost if healthy else None, f"{_PEER}, 4 x ({draws} + {draws})",
             1 / FASTER, "ratio", "; ".join(notes),
-        )
+        ),
+        by_stan,
     ]  # fmt: skip
 
 
