@@ -21,7 +21,7 @@ FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "results.json"
 NAMES = [
     "import_time", "batches", "compiling", "exposures", "fits", "read_levels", "solver_gradient",
-    "ode_gradient", "scaling", "peak_share", "whole_fit", "many_patients",
+    "ode_gradient", "scaling", "peak_share", "whole_fit", "many_patients", "sparse_visits",
 ]  # fmt: skip
 HEADINGS = ("name", "ours", "peer", "ratio", "target", "met", "peer is")
 
