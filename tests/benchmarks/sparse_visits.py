@@ -101,7 +101,10 @@ def _run(prepared: Any, tune: int, draws: int, seed: int) -> Run:
     tree = build_tree(prepared, sample(prepared, settings, seed, Reporter("none")), seed)
     checks = check_fit(tree).table.set_index("check")
     steps = tree["sample_stats"]["n_steps"].values
-    found = [f"{label} {checks['value'][name]:.4g}" for name, label in _HEADINGS.items()]
+    found = []
+    for name, label in _HEADINGS.items():
+        of = f" ({checks['where'][name]})" if checks["where"][name] else ""
+        found.append(f"{label} {checks['value'][name]:.4g}{of}")
     return Run(
         steps=float(steps.mean()),
         cost=float(steps.sum() / checks["value"]["smallest bulk ESS"]),
