@@ -6,6 +6,8 @@ equations and the sampler differ. The caller compares both densities before it t
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,9 @@ from tests.benchmarks.ode_task import functions
 
 # Fastest of diffrax's solvers and adjoints for the default model, see `ode_gradient`.
 SOLVER, MOST_STEPS = "Tsit5", 1024
+# A step that is too long tries levels that no double holds, and is rejected. Its derivative is then
+# zero times infinity, and so is the whole gradient. No accepted level comes near this logarithm.
+_LARGEST_EXPONENT = 100.0
 
 
 def log_density(plan: Any, pymc_model: Any, tolerance: float) -> Any:
@@ -50,25 +55,44 @@ def log_density(plan: Any, pymc_model: Any, tolerance: float) -> Any:
     return density
 
 
-def sample(density: Any, starts: np.ndarray, draws: int, tune: int, target: float) -> Any:
-    """Run NUTS of NumPyro, chain after chain.
+@dataclass(frozen=True, eq=False)
+class Sampled:
+    """Draws, shape (chain, draw, coordinate), and what NumPyro says of each, (chain, draw).
 
-    Returns
-    -------
-    points : array, shape (chain, draw, coordinate)
-    diverging : array of bool, shape (chain, draw)
+    ``seconds`` are those of the processor, warm-up included, compilation left out.
+    """
+
+    points: np.ndarray
+    diverging: np.ndarray
+    steps: np.ndarray
+    seconds: float
+
+
+def sample(density: Any, starts: np.ndarray, draws: int, tune: int, target: float) -> Sampled:
+    """Run NUTS of NumPyro as its MCMC does, chain after chain, but compiled beforehand.
+
+    MCMC itself compiles anew for every number of draws, so that its time cannot be told apart.
     """
     import jax
-    from numpyro.infer import MCMC, NUTS
+    from numpyro.infer import NUTS
 
     kernel = NUTS(potential_fn=lambda x: -density(x), target_accept_prob=target)
-    mcmc = MCMC(
-        kernel, num_warmup=tune, num_samples=draws, num_chains=len(starts),
-        chain_method="sequential", progress_bar=False,
-    )  # fmt: skip
-    mcmc.run(jax.random.PRNGKey(1), init_params=jax.numpy.asarray(starts))
-    points = np.asarray(mcmc.get_samples(group_by_chain=True))
-    return points, np.asarray(mcmc.get_extra_fields(group_by_chain=True)["diverging"])
+
+    def draw(state: Any, _: Any) -> Any:
+        state = kernel.sample(state, (), {})
+        return state, (state.z, state.diverging, state.num_steps)
+
+    def chain(key: Any, start: Any) -> Any:
+        # The kernel adapts itself while the number of its draws is below that of the warm-up.
+        state = kernel.init(key, tune, start)
+        return jax.lax.scan(draw, state, length=tune + draws)[1]
+
+    keys = jax.random.split(jax.random.PRNGKey(1), len(starts))
+    compiled = jax.jit(chain).lower(keys[0], starts[0]).compile()
+    started = time.process_time()
+    found = [[np.asarray(a)[tune:] for a in compiled(*of)] for of in zip(keys, starts, strict=True)]
+    seconds = time.process_time() - started
+    return Sampled(*(np.stack(kept) for kept in zip(*found, strict=True)), seconds=seconds)
 
 
 def _teach_operations(plan: Any, tolerance: float) -> None:
@@ -108,7 +132,11 @@ def _levels(plan: Any, tolerance: float) -> Any:
 
     from carkinetics.solve.solvable import solvable
 
-    names = {"logistic": jax.nn.sigmoid, "softplus": jax.nn.softplus}
+    names = {
+        "logistic": jax.nn.sigmoid,
+        "softplus": jax.nn.softplus,
+        "exp": lambda x: jnp.exp(jnp.minimum(x, _LARGEST_EXPONENT)),
+    }
     start, rates, levels = functions(solvable(plan.system), [names, "jax"])
     counts = np.diff(plan.layout.offsets)
     own = np.split(np.maximum(plan.layout.days, 0.0), plan.layout.offsets[1:-1])

@@ -6,7 +6,9 @@ solver runs at the tolerance of ours. Figures are processor time, warm-up includ
 out: divided by the smallest effective sample size among population values and between-patient SDs.
 
 A run that is not healthy by the checks of a fit (divergences, R-hat, effective sample size) gives
-no ratio. The draws are fewer than in a fit, so the least effective sample size is in proportion.
+no ratio. Where the draws are fewer than in a fit, the least effective sample size is in proportion.
+The peer runs twice, with the acceptance probability of ours and with its own default; the better
+of both counts.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import os
+import sys
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +25,8 @@ from tests.benchmarks import stan_run
 from tests.benchmarks.result import Result
 
 CHAINS, FASTER = 4, 5.0
+# Acceptance probabilities of the peer: ours, and its default.
+TARGETS = (0.9, 0.8)
 # Of the checks of a fit: at most so many divergences per draw, R-hat, effective draws per draw.
 MOST_DIVERGENCES, LARGEST_RHAT, SMALLEST_SHARE = 1e-3, 1.01, 0.1
 _NAME = "whole fit, NUTS, worst population parameter [ms of processor per effective draw]"
@@ -38,7 +43,7 @@ class Run:
 
 def measure(small: bool) -> list[Result]:
     # A peer that takes hours on a busy machine can be given fewer draws.
-    draws = 20 if small else int(os.environ.get("CARKINETICS_BENCH_DRAWS", "500"))
+    draws = 20 if small else int(os.environ.get("CARKINETICS_BENCH_DRAWS", "1000"))
     import carkinetics as ck
     from carkinetics.inference.planning import plan_fit
     from carkinetics.inference.reuse import machine
@@ -99,19 +104,28 @@ def _theirs(prepared: Any, draws: int) -> Run:
     for point in starts:
         value, slope = both(point)
         mine, mine_slope = prepared.compiled.logp_func(point)
-        close = np.allclose(slope, mine_slope, rtol=1e-2, atol=0.1)
+        # Slopes are some hundreds; at this tolerance those of diffrax are up to 0.19 off.
+        close = np.allclose(slope, mine_slope, rtol=1e-2, atol=0.3)
         if not (abs(float(value) - mine) < 0.05 and close):
             finite = int(np.isfinite(slope).sum())
             found = f"density {float(value):.3f} for {mine:.3f}, {finite} of {slope.size} slopes"
             return Run(math.inf, f"at a starting point it is not our density: {found} finite")
-    target = 0.9
-    by_numpyro.sample(density, starts[:1], 1, 1, target)  # compiles
-    started = time.process_time()
-    points, diverging = by_numpyro.sample(density, starts, draws, draws, target)
-    seconds = time.process_time() - started
     slots = coordinate_slots(prepared.pymc_model, prepared.pymc_model.initial_point())
     places = [slots[name].start for name in _population(prepared.plan)]
-    return _judged(points[:, :, places], int(diverging.sum()), seconds)
+    runs = []
+    for target in TARGETS:
+        found = by_numpyro.sample(density, starts, draws, draws, target)
+        judged = _judged(found.points[:, :, places], int(found.diverging.sum()), found.seconds)
+        told = f"{judged.faults} at an acceptance of {target:g}" if judged.faults else ""
+        runs.append(Run(judged.cost, told))
+        print(
+            f"NumPyro at {target:g}: {found.seconds:.0f} s of processor, "
+            f"{found.steps.mean():.1f} steps per draw, {judged}", file=sys.stderr,
+        )  # fmt: skip
+    healthy = [run for run in runs if not run.faults]
+    if healthy:
+        return min(healthy, key=lambda run: run.cost)
+    return Run(math.inf, "; ".join(run.faults for run in runs))
 
 
 def _population(plan: Any) -> list[str]:
