@@ -126,6 +126,8 @@ def connected(
         with dask.config.set(_ROOM), _client(Client, scheduler) as client:
             yield client, None
         return
+    # Its workers end before the connection does, which dask tells with a traceback that says so.
+    logging.getLogger("distributed.batched").setLevel(logging.WARNING)
     quiet = (
         CALM
         | _ROOM

@@ -50,7 +50,8 @@ def elpd_record(fit: Fit, job: Job, analysis: Analysis) -> dict[str, Any]:
 
     left_out = leave_patients_out(fit, seed=int(job.settings["seed"]), refit=True)
     half = float(ndtri(0.5 + job.watched.probability / 2)) * left_out.standard_error
-    refitted = int(left_out.table()["refitted"].sum())
+    table = left_out.table()
+    refitted = int(table["refitted"].sum())
     again = f", {refitted} of {len(left_out.patients)} fitted again" if refitted else ""
     row = {
         "estimand": ESTIMAND,
@@ -61,7 +62,7 @@ def elpd_record(fit: Fit, job: Job, analysis: Analysis) -> dict[str, Any]:
         "probability": job.watched.probability,
         "interval_kind": "normal, standard error over patients",
         "method": f"leave-one-patient-out by weights{again}",
-        "khat_max": float(left_out.table()["khat"].max()),
+        "khat_max": float(table.loc[~table["refitted"], "khat"].max()),
         "reason": "",
     }
     by_patient = {name: found.elpd for name, found in left_out.patients.items()}
