@@ -86,6 +86,13 @@ def test_other_samples_are_not_compared(small_fit, tmp_path):
     assert result["elpd"] == {}
 
 
+def test_another_base_case_makes_another_row(small_fit):
+    plain, _ = jobs(small_fit, blq="drop")
+    dropped, _ = jobs(small_fit, blq="m3", base={"blq": "drop"})
+    assert plain.keys["blq=drop"] != dropped.keys["base"]
+    assert plain.base_fit != dropped.base_fit
+
+
 def test_leukocytes_are_no_samples(small_fit):
     plan, _ = jobs(small_fit, wbc="ignored", visits=[[7, 14]])
     same = {a.name: a.same_samples for group in plan.analyses.values() for a in group}

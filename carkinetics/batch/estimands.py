@@ -24,7 +24,7 @@ from carkinetics.outcomes.association import (
     Estimate,
 )
 from carkinetics.outcomes.exposure_values import observed_values
-from carkinetics.outcomes.transplant import METHOD
+from carkinetics.outcomes.transplant import ACROSS_TRANSPLANT
 
 if TYPE_CHECKING:
     from carkinetics.exposure import Exposure
@@ -121,7 +121,7 @@ def _associated(
 def _chosen(found: Association, choices: Mapping[str, Any]) -> Estimate:
     """Take the estimate asked for: a ratio from a regression, if there is one."""
     estimates = found.of_mode(_MODES[choices["estimator"]])
-    wanted = METHOD if choices["transplant"] == OVER_TIME else choices["test"]
+    wanted = ACROSS_TRANSPLANT if choices["transplant"] == OVER_TIME else choices["test"]
     if wanted:
         estimates = tuple(e for e in estimates if e.method == wanted)
     if not estimates:

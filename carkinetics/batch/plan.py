@@ -97,8 +97,10 @@ class BatchPlan:
             if shared not in fit_keys:
                 fit_keys[shared] = self._fit_key(v)
             of_fit = fit_keys[shared]
-            key = analysis_key(of_fit, v.choices, watched)
             same = same_samples(v.choices, self.variants[0].choices) and self._scores_alike(v)
+            # Whether an elpd compares depends on the base case, which is in no other part of a key.
+            more = {"same_samples": same} if self.watched.elpd else {}
+            key = analysis_key(of_fit, v.choices, watched | more)
             analysis = Analysis(key, of_fit, v.name, v.factor, v.level, v.choices, same)
             found.setdefault(of_fit, []).append(analysis)
         return {key: tuple(group) for key, group in found.items()}

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-METHOD = "Cox (Efron), transplant over time"
+ACROSS_TRANSPLANT = "Cox (Efron), transplant over time"
 _CUT = (("ttp_day", "progressed"), ("pfs_day", "pfs_event"))
 
 
@@ -193,7 +193,7 @@ def across_transplant(
     after = "" if missing else f"hazard ratio after transplant {np.exp(fitted.coefficients[1]):.2g}"
     return Estimate(
         mode=pairs.mode,
-        method=METHOD,
+        method=ACROSS_TRANSPLANT,
         measure=f"hazard ratio {told_per(pairs.scale)}",
         estimate=float(estimate),
         lower=float(lower),
