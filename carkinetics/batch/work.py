@@ -96,23 +96,25 @@ def _from_a_fit(job: Job) -> Finished:
         return Finished(failed, fit_file, plain_data(facts))
     results = {a.key: analyzed(job, a, fit.cohort, exposures, facts) for a in job.analyses}
     if job.watched.elpd:
-        for analysis in job.analyses:
-            _add_elpd(results[analysis.key], fit, job, analysis, facts)
+        _add_elpd(results, fit, job, facts)
     return Finished(results, fit_file, plain_data(facts))
 
 
 def _add_elpd(
-    result: dict[str, Any], fit: Fit, job: Job, analysis: Analysis, facts: Mapping[str, Any]
+    results: dict[str, dict[str, Any]], fit: Fit, job: Job, facts: Mapping[str, Any]
 ) -> None:
     """Leave every patient out in turn, and put what that gives beside the other rows."""
     started = time.monotonic()
     try:
         with quiet():
-            found = elpd_record(fit, job, analysis)
+            # Once for all: analyses of one fit have the same samples.
+            found = elpd_record(fit, job, job.analyses[0])
     except CarkineticsError as error:
         found = {"row": {"estimand": ESTIMAND, "reason": str(error)}, "by_patient": {}}
-    result["rows"] += filled_rows(job, analysis, [found["row"]], facts, started)
-    result["elpd"] = found["by_patient"]
+    for analysis in job.analyses:
+        result = results[analysis.key]
+        result["rows"] += filled_rows(job, analysis, [found["row"]], facts, started)
+        result["elpd"] = found["by_patient"]
 
 
 @contextlib.contextmanager
