@@ -30,9 +30,12 @@ from nutpie.compile_pymc import (
     make_user_data,
 )
 from pymc.initial_point import make_initial_point_fn
+from pytensor.compile.mode import Mode
+from pytensor.graph.rewriting.db import RewriteDatabaseQuery
 from pytensor.link.numba.cache import CACHED_SRC_FUNCTIONS
 from pytensor.link.numba.dispatch import basic
 
+from carkinetics.graphcode import Program, print_program
 from carkinetics.solve.compiled import load_module
 from carkinetics.solve.optimize_once import optimize_once
 
@@ -46,20 +49,19 @@ _SIGNATURES = {
 # Answers of the C functions as nutpie reads them: 1 raised, 3 and 4 not finite.
 _RAISED = 1
 # Compiled code can tell its C caller only a number, and numba knows no narrower `except`.
+# Every word of the data is handed on; what stands where, the program knows.
 _SOURCES = {
     "log_density": """
 def log_density(dim, point_, gradient_, value_, data_):
     if dim != {n}:
         return -1
     try:
-        point = numba.carray(point_, ({n},))
-        gradient = numba.carray(gradient_, ({n},))
-        value = numba.carray(value_, (1,))
-        words = numba.carray(data_, ({words},), np.uint64)
-        {arrays}
-        found, slopes = inner({names})
-        value[0] = found.item()
-        gradient[:] = slopes
+        gradient, value = carray(gradient_, ({n},)), carray(value_, (1,))
+        table = with_words({size}, carray(data_, ({words},), np.int64))
+        table[{point}], table[{length}] = address(carray(point_, ({n},))), {n}
+        table[{first}], table[{second}] = address(value), address(gradient)
+        if program(table) != 0:
+            return 1
         for i in range({n}):
             if not np.isfinite(gradient[i]):
                 return 3
@@ -71,19 +73,31 @@ def log_density(dim, point_, gradient_, value_, data_):
 """,
     "values": """
 def values(dim, size, point_, values_, data_):
-    if dim != {n} or size != {size}:
+    if dim != {n} or size != {kept}:
         return -1
     try:
-        point = numba.carray(point_, ({n},))
-        values = numba.carray(values_, ({size},))
-        words = numba.carray(data_, ({words},), np.uint64)
-        {arrays}
-        values[:] = inner({names})[0]
+        table = with_words({size}, carray(data_, ({words},), np.int64))
+        table[{point}], table[{length}] = address(carray(point_, ({n},))), {n}
+        table[{first}] = address(carray(values_, ({kept},)))
+        if program(table) != 0:
+            return -2
     except Exception:
         return -2
     return 0
 """,
 }
+_IMPORTS = """
+import numpy as np
+from numba import carray, njit
+from carkinetics.graphcode.driver import address, with_words
+"""
+# The rewriting of PyTensor for plain operations: each result in an array of its own.
+_MODE = Mode(
+    linker="py",
+    optimizer=RewriteDatabaseQuery(
+        include=["fast_run"], exclude=["inplace", "BlasOpt", "scan", "cxx_only"]
+    ),
+)
 
 
 def compile_model(pymc_model: pm.Model, names: Sequence[str]) -> CompiledPyMCModel:
@@ -106,7 +120,7 @@ def compile_model(pymc_model: pm.Model, names: Sequence[str]) -> CompiledPyMCMod
     )
     n, size, density, values, first, shapes, transformed = _make_functions(
         pymc_model,
-        mode="NUMBA",
+        mode=_MODE,
         compute_grad=True,
         join_expanded=True,
         pymc_initial_point_fn=initial,
@@ -177,18 +191,18 @@ def _of_values(address: int) -> Any:
     return ctypes.CFUNCTYPE(ctypes.c_int64, *sizes, *pointers)(address)
 
 
-def _c_function(kind: str, function: Any, shared: Sequence[Any], n: int, size: int) -> Any:
+def _c_function(kind: str, function: Any, shared: Sequence[Any], n: int, kept: int) -> Any:
     """Make or load the C function around a PyTensor function."""
-    graph = function.maker.fgraph
+    words = _words(function.get_shared(), shared)
     with pytensor.config.change_flags(numba__cache=True), _equal_functions_once():
-        inner, key = basic.numba_funcify_and_cache_key(graph)
-    source = _source(kind, key, function.get_shared(), shared, n, size)
-    module = load_module(source, "density")
-    module.__dict__["inner"] = inner
+        program = print_program(function.maker.fgraph, "program", words)
+    module = load_module(_source(kind, program, len(words), n, kept), "density")
+    module.__dict__.update(program.names)
     with optimize_once(), warnings.catch_warnings():
         # A graph with large constants: it works, and is compiled again in the next process.
         warnings.filterwarnings("ignore", "Cannot cache compiled function", numba.NumbaWarning)
-        return numba.cfunc(_SIGNATURES[kind], cache=key is not None)(getattr(module, kind))
+        keep = program.key is not None
+        return numba.cfunc(_SIGNATURES[kind], cache=keep)(getattr(module, kind))
 
 
 class _Remembered(NullCache):
@@ -231,38 +245,35 @@ def _equal_functions_once() -> Iterator[None]:
         basic.numba_njit = usual
 
 
-def _source(
-    kind: str, key: str | None, mine: Sequence[Any], shared: Sequence[Any], n: int, size: int
-) -> str:
-    """Write a C function that finds its data where `make_user_data` puts them.
+def _words(mine: Sequence[Any], shared: Sequence[Any]) -> list[str]:
+    """Name the words of `make_user_data`: addresses of all arrays, their lengths, their shapes."""
+    places = {variable: k for k, variable in enumerate(mine, start=1)}
+    names = [places.get(variable) for variable in shared]
+    addresses = [f"unused_{i}" if k is None else f"a{k}" for i, k in enumerate(names)]
+    lengths = [f"length_{i}" for i in range(len(shared))]
+    shapes = [
+        f"unused_{i}_{d}" if k is None else f"a{k}_{d}"
+        for i, (k, variable) in enumerate(zip(names, shared, strict=True))
+        for d in range(variable.ndim)
+    ]
+    return [*addresses, *lengths, *shapes]
 
-    That is a list of words: the addresses of all arrays, their sizes, then their shapes.
-    """
-    place = 2 * len(shared)
-    arrays, names = [], ["point"]
-    for i, variable in enumerate(shared):
-        if variable in mine:
-            shape = "".join(f"words[{place + k}], " for k in range(variable.ndim))
-            kind_of = "np.bool_" if variable.dtype == "bool" else f"np.{variable.dtype}"
-            arrays.append(f"a{i} = numba.carray(at(words[{i}]), ({shape}), {kind_of})")
-        place += variable.ndim
-    names += [f"a{shared.index(variable)}" for variable in mine]
+
+def _source(kind: str, program: Program, words: int, n: int, kept: int) -> str:
+    """Write the module of a C function: what it computes as a comment, and what numba compiles."""
     body = _SOURCES[kind].format(
         n=n,
-        size=size,
-        words=max(place, 1),
-        arrays="\n        ".join(arrays) or "pass",
-        names=", ".join(names),
+        kept=kept,
+        words=words,
+        size=program.size,
+        # The last place, which nobody reads, for what the program does not ask for.
+        point=program.places.get("a0", -1),
+        length=program.places.get("a0_0", -1),
+        first=program.places["out0"],
+        second=program.places.get("out1"),
     )
     versions = ", ".join(f"{name} {version(name)}" for name in _VERSIONS)
-    return "\n".join(
-        [
-            f"# {kind} of the graph {key}",
-            f"# {versions}",
-            "import numba",
-            "import numpy as np",
-            "from nutpie.compile_pymc import address_as_void_pointer as at",
-            "",
-            body,
-        ]
+    comment = "\n".join(
+        f"# {line}" for line in [versions, str(program.key), *program.plain.split("\n")]
     )
+    return f"{comment}\n{_IMPORTS}{program.text}\n{body}"

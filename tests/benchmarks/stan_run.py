@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,7 @@ def row(prepared: Any, ours: Any) -> Result:
 
 
 def _run(prepared: Any, draws: int) -> Any:
+    from carkinetics.inference.machine_code import log_density
     from carkinetics.inference.sampling import _scattered
     from tests.benchmarks.whole_fit import CHAINS, Run, _judged, _population
 
@@ -61,7 +63,8 @@ def _run(prepared: Any, draws: int) -> Any:
     data = stan_fit.data(plan, pymc_model, plan.tolerance)
     start = _scattered(prepared)
     starts = [start(seed) for seed in range(CHAINS)]
-    if fault := compared(module, data, prepared.compiled.logp_func, starts):
+    density = partial(log_density, prepared.compiled)
+    if fault := compared(module, data, density, starts):
         return Run(math.inf, fault)
     # A process for every chain, as many at a time as there are cores.
     with ProcessPoolExecutor(min(CHAINS, os.cpu_count() or 1), get_context("spawn")) as processes:
