@@ -13,13 +13,12 @@ from functools import cache
 from llvmlite import ir
 
 from carkinetics.graphcode import helpers
-from carkinetics.graphcode.translate import DOUBLE, INT, Translator
+from carkinetics.graphcode.translate import DOUBLE, INT, STORED, Translator
 
 _LIBRARY = ("expm1", "log1p", "erf", "erfc", "lgamma")
 _OF_LLVM = {
     "exp": "exp", "log": "log", "sqrt": "sqrt", "abs": "fabs", "power": "pow", "floor": "floor",
 }  # fmt: skip
-_CONVERTED = {"float64": "double", "int64": "whole", "bool": "truth"}
 
 
 def call_function(t: Translator, name: str, arguments: list[ir.Value]) -> ir.Value:
@@ -27,8 +26,8 @@ def call_function(t: Translator, name: str, arguments: list[ir.Value]) -> ir.Val
     module = t.builder.module
     if name == "select":
         return t.builder.select(t.truth(arguments[0]), *t.alike(*arguments[1:]))
-    if name in _CONVERTED:
-        return getattr(t, _CONVERTED[name])(arguments[0])
+    if name in STORED:
+        return t.taken(t.stored(arguments[0], name), name)
     if name in ("larger", "smaller") and all(a.type == INT for a in arguments):
         first = t.builder.icmp_signed(">" if name == "larger" else "<", *arguments)
         return t.builder.select(first, *arguments)

@@ -78,5 +78,7 @@ def digamma(x: float) -> float:
         total = total - select(below, 1.0 / x, 0.0)
         x = x + select(below, 1.0, 0.0)
     s = 1.0 / (x * x)
-    series = s * (1 / 12 - s * (1 / 120 - s * (1 / 252 - s * (1 / 240 - s / 132))))
+    series = s * (
+        1 / 12 - s * (1 / 120 - s * (1 / 252 - s * (1 / 240 - s * (1 / 132 - s * 691 / 32760))))
+    )
     return total + log(x) - 0.5 / x - series

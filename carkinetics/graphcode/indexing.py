@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -94,6 +95,8 @@ def _range(index: slice, size: str, printer: Printer) -> tuple[str, str, str] | 
     if fixed and size.isdigit():
         places = range(int(size))[slice(*known)]
         return str(places.start), str(len(places)), str(places.step)
+    if bounds[:2] == [None, None] and known[2] == -1:
+        return f"{size} - 1", size, "-1"
     step = 1 if known[2] is None else known[2]
     start, stop = (None if bound is None else printer.size(bound) for bound in bounds[:2])
     if (bounds[2] is not None and known[2] is None) or step < 0:
@@ -120,47 +123,60 @@ def _absent(bound: Any) -> Any:
 @print_op.register(AdvancedSubtensor)
 def _picked(op: AdvancedSubtensor, node: Any, printer: Printer) -> list[View]:
     view = printer.view(node.inputs[0])
-    lists = _lists(node.inputs[0], node.inputs[1:], op.idx_list)
-    if lists is None:
+    pattern = _lists(node.inputs[1:], op.idx_list)
+    if pattern is None:
         return call(op, node, printer)
-    writer = printer.writer
-    rest = view.shape[len(lists) :]
-    result = writer.array([_length(lists, printer), *rest], view.dtype)
-    with writer.loop(result.shape[0]) as index:
-        places = [_listed(one, index, view.shape[k], printer) for k, one in enumerate(lists)]
-        with writer.loops(rest) as further:
-            writer.add(f"{result.at([index, *further])} = {view.at([*places, *further])}")
+    first, lists = pattern
+    writer, after = printer.writer, first + len(lists)
+    shape = [*view.shape[:first], _length(lists, printer), *view.shape[after:]]
+    result = writer.array(shape, view.dtype)
+    with _at_places(view, pattern, shape, printer) as (place, indices):
+        writer.add(f"{result.at(indices)} = {view.at(place)}")
     return [result]
 
 
 @print_op.register(AdvancedIncSubtensor)
 def _changed_places(op: AdvancedIncSubtensor, node: Any, printer: Printer) -> list[View]:
-    whole, values, *indices = node.inputs
-    lists = _lists(whole, indices, op.idx_list)
-    if lists is None or (op.ignore_duplicates and not op.set_instead_of_inc):
+    whole, values, *inputs = node.inputs
+    pattern = _lists(inputs, op.idx_list)
+    if pattern is None or (op.ignore_duplicates and not op.set_instead_of_inc):
         return call(op, node, printer)
-    writer, result = printer.writer, printer.copy(printer.view(whole))
+    first, lists = pattern
+    result = printer.copy(printer.view(whole))
     sign = "=" if op.set_instead_of_inc else "+="
-    rest = result.shape[len(lists) :]
-    shape = [_length(lists, printer), *rest]
+    shape = [*result.shape[:first], _length(lists, printer), *result.shape[first + len(lists) :]]
     value = _broadcast(printer.view(values), values, shape)
-    with writer.loop(shape[0]) as index:
-        places = [_listed(one, index, result.shape[k], printer) for k, one in enumerate(lists)]
-        with writer.loops(rest) as further:
-            at = result.at([*places, *further])
-            writer.add(f"{at} {sign} {value.at([index, *further])}")
+    with _at_places(result, pattern, shape, printer) as (place, indices):
+        printer.writer.add(f"{result.at(place)} {sign} {value.at(indices)}")
     return [result]
 
 
-def _lists(whole: Any, inputs: Sequence[Any], idx_list: Sequence[Any]) -> list[Any] | None:
-    """Return the lists of places that stand for the first dimensions; None for other patterns."""
+@contextmanager
+def _at_places(
+    view: View, pattern: tuple[int, list[Any]], shape: Sequence[str], printer: Printer
+) -> Iterator[tuple[list[str], list[str]]]:
+    """Write loops over all places that lists name; give the place, and that in the result."""
+    first, lists = pattern
+    with printer.writer.loops(shape[:first]) as before, printer.writer.loop(shape[first]) as index:
+        sizes = view.shape[first:]
+        listed = [_listed(one, index, sizes[k], printer) for k, one in enumerate(lists)]
+        with printer.writer.loops(shape[first + 1 :]) as after:
+            yield [*before, *listed, *after], [*before, index, *after]
+
+
+def _lists(inputs: Sequence[Any], idx_list: Sequence[Any]) -> tuple[int, list[Any]] | None:
+    """Return where lists of places stand, and them; None for other patterns.
+
+    Before and behind them everything is taken.
+    """
     indices = indices_from_subtensor(inputs, idx_list)
-    lists = [index for index in indices if not isinstance(index, slice)]
+    places = [k for k, index in enumerate(indices) if not isinstance(index, slice)]
+    lists = [indices[k] for k in places]
     simple = all(one.type.ndim == 1 and one.type.dtype.startswith(("int", "uint")) for one in lists)
-    first = list(indices[: len(lists)]) == lists
-    free = all(index == slice(None) for index in indices[len(lists) :])
+    together = places == list(range(places[0], places[0] + len(places))) if places else False
+    free = all(index == slice(None) for index in indices if isinstance(index, slice))
     several = all(one.type.shape[0] != 1 for one in lists)
-    return lists if lists and simple and first and free and several else None
+    return (places[0], lists) if simple and together and free and several else None
 
 
 def _length(lists: Sequence[Any], printer: Printer) -> str:

@@ -60,6 +60,7 @@ _FLOATING: dict[type, Callable[..., str]] = {
     scalar.Reciprocal: lambda x: f"1.0 / {x}",
     scalar.Sqr: lambda x: f"{x} * {x}",
     scalar.Abs: _called("abs"),
+    scalar.Floor: _called("floor"),
     scalar.Sqrt: _called("sqrt"),
     scalar.Exp: _called("exp"),
     scalar.Expm1: _called("expm1"),

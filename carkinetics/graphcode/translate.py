@@ -197,8 +197,15 @@ class Translator:
 
     def _load(self, name: str, index: ir.Value) -> ir.Value:
         place, dtype = self._element(name, index)
+        return self.taken(self.builder.load(place), dtype)
+
+    def _store(self, name: str, index: ir.Value, value: ir.Value) -> None:
+        place, dtype = self._element(name, index)
+        self.builder.store(self.stored(value, dtype), place)
+
+    def taken(self, value: ir.Value, dtype: str) -> ir.Value:
+        """Return what an array of a type holds as a number."""
         kind, signed = STORED[dtype]
-        value = self.builder.load(place)
         if dtype == "bool":
             return self.builder.icmp_unsigned("!=", value, ir.Constant(BYTE, 0))
         if dtype.startswith("float"):
@@ -207,18 +214,16 @@ class Translator:
             return value
         return (self.builder.sext if signed else self.builder.zext)(value, INT)
 
-    def _store(self, name: str, index: ir.Value, value: ir.Value) -> None:
-        place, dtype = self._element(name, index)
+    def stored(self, value: ir.Value, dtype: str) -> ir.Value:
+        """Return a number as an array of a type holds it."""
         kind, _ = STORED[dtype]
         if dtype == "bool":
-            stored = self.builder.zext(self.truth(value), BYTE)
-        elif dtype.startswith("float"):
-            stored = self.double(value)
-            stored = stored if kind == DOUBLE else self.builder.fptrunc(stored, kind)
-        else:
-            stored = self.whole(value)
-            stored = stored if kind == INT else self.builder.trunc(stored, kind)
-        self.builder.store(stored, place)
+            return self.builder.zext(self.truth(value), BYTE)
+        if dtype.startswith("float"):
+            number = self.double(value)
+            return number if kind == DOUBLE else self.builder.fptrunc(number, kind)
+        number = self.whole(value)
+        return number if kind == INT else self.builder.trunc(number, kind)
 
     def _negative(self, value: ir.Value) -> ir.Value:
         if value.type == DOUBLE:
