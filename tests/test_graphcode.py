@@ -11,7 +11,7 @@ from pytensor.compile.builders import OpFromGraph
 from scipy import special
 
 from carkinetics.graphcode import helpers, print_program
-from carkinetics.inference.machine_code import _MODE
+from carkinetics.inference.flat_model import PLAIN
 
 RNG = np.random.default_rng(5)
 MATRIX = RNG.normal(size=(4, 3))
@@ -20,7 +20,7 @@ VECTOR = RNG.normal(size=4)
 
 def program_of(inputs, outputs):
     """Print a graph and compile it; return the program and a function of arrays."""
-    graph = pytensor.function(inputs, outputs, mode=_MODE, on_unused_input="ignore").maker.fgraph
+    graph = pytensor.function(inputs, outputs, mode=PLAIN, on_unused_input="ignore").maker.fgraph
     program = print_program(graph, "program")
     space = dict(program.names, njit=njit)
     name = f"<program {len(linecache.cache)}>"

@@ -10,13 +10,16 @@ import pymc as pm
 import pytest
 from scipy import stats
 
+from carkinetics.inference.flat_model import FlatModel
 from carkinetics.inference.machine_code import compile_model, kept_values, log_density
+from carkinetics.solve.compiled import load_module
 
 SAMPLES = np.array([0.3, -1.2, 2.5])
 PROGRAM = """
 import sys
 import numpy as np
 from tests.test_machine_code import compiled, expected
+from carkinetics.inference.flat_model import FlatModel
 from carkinetics.inference.machine_code import log_density
 made = compiled()
 value, gradient = log_density(made, np.array([0.4, -0.2]))
@@ -25,9 +28,9 @@ print(made.compiled_logp_func.cache_hits, made.compiled_expand_func.cache_hits)
 """
 
 
-def compiled(samples=SAMPLES):
+def compiled(samples=SAMPLES, prior_sd=2.0):
     with pm.Model() as model:
-        mean = pm.Normal("mean", 0.0, 2.0)
+        mean = pm.Normal("mean", 0.0, prior_sd)
         sd = pm.HalfNormal("sd", 1.0)
         pm.Potential("seen", pm.logp(pm.Normal.dist(mean, sd), pm.Data("samples", samples)))
         pm.Potential("known", pm.logp(pm.Normal.dist(mean, sd), pm.Data("one", 0.7)))
@@ -82,6 +85,47 @@ def test_a_density_that_is_not_finite_says_so(made):
     """An SD that overflows: no exception, and nothing that looks like a number."""
     value, _ = log_density(made, np.array([0.0, 1e4]))
     assert not np.isfinite(value)
+
+
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("CARKINETICS_CACHE", str(tmp_path))
+    load_module.cache_clear()
+    return tmp_path
+
+
+def test_a_model_that_was_compiled_before_is_not_differentiated_again(own_cache, monkeypatch):
+    """Its record says which machine code belongs to it; its data may be others."""
+    compiled()
+    monkeypatch.setattr(FlatModel, "density", None)
+    other, point = np.array([1.0, 2.0, 3.0, 4.0]), np.array([0.4, -0.2])
+    found = compiled(other)
+    np.testing.assert_allclose(log_density(found, point)[0], expected(*point, other))
+    np.testing.assert_allclose(kept_values(found, point), [0.4, -0.2, np.exp(-0.2)])
+
+
+def test_another_model_is_not_taken_for_one_that_was_compiled_before(own_cache):
+    compiled()
+    before = set(own_cache.glob("*record*"))
+    found = compiled(prior_sd=3.0)
+    change = stats.norm.logpdf(0.4, 0, 3) - stats.norm.logpdf(0.4, 0, 2)
+    np.testing.assert_allclose(
+        log_density(found, np.array([0.4, -0.2]))[0], expected(0.4, -0.2) + change
+    )
+    assert len(set(own_cache.glob("*record*")) - before) == 1
+
+
+@pytest.mark.parametrize("lost", ["*density*.py", "**/*.nb*", "*record*"])
+def test_what_is_lost_of_the_cache_is_made_again(own_cache, lost):
+    compiled()
+    load_module.cache_clear()
+    gone = list(own_cache.glob(lost))
+    assert gone
+    for path in gone:
+        path.unlink()
+    point = np.array([0.4, -0.2])
+    np.testing.assert_allclose(log_density(compiled(), point)[0], expected(*point))
+    assert list(own_cache.glob(lost))
 
 
 def started(cache):

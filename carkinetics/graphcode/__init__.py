@@ -6,6 +6,7 @@ the text of one function: numbers are names, tensors are places in flat arrays, 
 a loop. What has no text here is called as PyTensor's own numba function.
 """
 
+from carkinetics.graphcode.identity import tell_graph
 from carkinetics.graphcode.program import Program, print_program
 
-__all__ = ["Program", "print_program"]
+__all__ = ["Program", "print_program", "tell_graph"]

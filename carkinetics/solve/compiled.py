@@ -246,7 +246,7 @@ def load_module(source: str, kind: str = "solver") -> ModuleType:
         The same one for the same source.
     """
     name = _name(kind, source_hash(source))
-    path = _write(name, source)
+    path = _write(f"{name}.py", source)
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
@@ -257,16 +257,31 @@ def load_module(source: str, kind: str = "solver") -> ModuleType:
     return module
 
 
+def keep_text(kind: str, key: str, text: str) -> None:
+    """Keep a text in the cache folder, whole or not at all."""
+    _write(f"{_name(kind, key)}.json", text)
+
+
+def kept_text(kind: str, key: str) -> str | None:
+    """Return a text of the cache folder, or generated source; None where there is none."""
+    for ending in ("py", "json"):
+        try:
+            return (cache_folder() / f"{_name(kind, key)}.{ending}").read_text(encoding="utf-8")
+        except OSError:
+            continue
+    return None
+
+
 def _write(name: str, source: str) -> Path:
     folder = cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if os.access(folder, os.W_OK):
-            return _write_whole(folder / f"{name}.py", source)
+            return _write_whole(folder / name, source)
     except OSError:
         pass
     # A folder that cannot be written only costs the reuse between processes.
-    return _write_whole(_temporary_folder() / f"{name}.py", source)
+    return _write_whole(_temporary_folder() / name, source)
 
 
 @lru_cache(maxsize=1)
