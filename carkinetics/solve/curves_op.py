@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytensor.tensor as pt
-from numba import njit
+from numba import njit, types
 from pytensor.gradient import DisconnectedType, disconnected_type
 from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
@@ -21,6 +21,7 @@ from pytensor.link.numba.dispatch.basic import (
     register_funcify_default_op_cache_key,
 )
 
+from carkinetics.solve.by_name import name_solver, solver_by_name
 from carkinetics.solve.compiled import (
     DEFAULT_TOLERANCE,
     MAX_STEPS,
@@ -171,6 +172,7 @@ def log_curves(
     SymbolicCurves
     """
     _COMPILED[compiled.source_hash] = compiled
+    name_solver(_name(compiled.source_hash), compiled.solve, _ARGUMENTS)
     operation = LogCurves(
         compiled.source_hash, float(tolerance), int(max_steps), float(peak_until), tuple(curves)
     )
@@ -199,14 +201,33 @@ def _blank_failures(
             peak_jacobian[i] = 0.0
 
 
+# Types of the solver's arguments, in the order of ``stepper_template.solve_curves``.
+_ARGUMENTS = (
+    types.Array(types.float64, 2, "C"),
+    types.Array(types.int64, 1, "C"),
+    types.Array(types.float64, 1, "C"),
+    types.Array(types.int64, 1, "C"),
+    types.Array(types.float64, 1, "C"),
+    types.float64,
+    types.Array(types.int64, 1, "C"),
+    types.float64,
+    types.int64,
+)
+
+
+def _name(source_hash: str) -> str:
+    return f"carkinetics_solve_curves_{source_hash}"
+
+
 # Part of the key under which PyTensor keeps machine code on disk: raise it with every change of
 # the numba functions of this file.
-_VERSION = 1
+_VERSION = 2
 
 
 @register_funcify_default_op_cache_key(LogCurves)
 def _numba_log_curves(op: LogCurves, **kwargs: Any) -> Any:
-    solve, blank_failures = _solver(op.source_hash), _blank_failures
+    blank_failures = _blank_failures
+    solve = solver_by_name(_name(op.source_hash), _solver(op.source_hash), _ARGUMENTS)
     tolerance, max_steps, peak_until = op.tolerance, op.max_steps, op.peak_until
     curves = np.array(op.curves, np.int64)
 
@@ -214,18 +235,18 @@ def _numba_log_curves(op: LogCurves, **kwargs: Any) -> Any:
     def log_curves_numba(
         params: Any, offsets: Any, days: Any, area_offsets: Any, area_days: Any
     ) -> Any:
-        # Called with plain types: for a literal or a constant array, numba would compile the
-        # solver once more.
         level, jacobian, area, area_jacobian, peak, peak_jacobian, day, outcome, _ = solve(
-            np.ascontiguousarray(params),
-            np.ascontiguousarray(offsets),
-            np.ascontiguousarray(days),
-            np.ascontiguousarray(area_offsets),
-            np.ascontiguousarray(area_days),
-            peak_until,
-            curves.copy(),
-            tolerance,
-            np.int64(max_steps),
+            (
+                np.ascontiguousarray(params),
+                np.ascontiguousarray(offsets),
+                np.ascontiguousarray(days),
+                np.ascontiguousarray(area_offsets),
+                np.ascontiguousarray(area_days),
+                peak_until,
+                curves.copy(),
+                tolerance,
+                np.int64(max_steps),
+            )
         )
         blank_failures(
             level, jacobian, area, area_jacobian, peak, peak_jacobian, day, outcome, offsets,

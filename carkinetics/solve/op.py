@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytensor.tensor as pt
-from numba import njit
+from numba import njit, types
 from pytensor.gradient import disconnected_type
 from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
@@ -21,6 +21,7 @@ from pytensor.link.numba.dispatch.basic import (
     register_funcify_default_op_cache_key,
 )
 
+from carkinetics.solve.by_name import name_solver, solver_by_name
 from carkinetics.solve.compiled import (
     DEFAULT_TOLERANCE,
     MAX_STEPS,
@@ -146,6 +147,7 @@ def log_levels(
         0 where solved.
     """
     _COMPILED[compiled.source_hash] = compiled
+    name_solver(_name(compiled.source_hash), compiled.solve, _ARGUMENTS)
     if compiled.implicit is not None:
         announce(key_of(compiled.source_hash), compiled.implicit)
     operation = LogLevels(compiled.source_hash, float(tolerance), int(max_steps))
@@ -189,23 +191,38 @@ def _contract(gradient: np.ndarray, jacobian: np.ndarray, offsets: np.ndarray) -
     return result
 
 
+# Types of the solver's arguments: parameters, offsets, days, tolerance, most steps, derivatives.
+_ARGUMENTS = (
+    types.Array(types.float64, 2, "C"),
+    types.Array(types.int64, 1, "C"),
+    types.Array(types.float64, 1, "C"),
+    types.float64,
+    types.int64,
+    types.boolean,
+)
+
+
+def _name(source_hash: str) -> str:
+    return f"carkinetics_solve_{source_hash}"
+
+
 # Part of the key under which PyTensor keeps machine code on disk: raise it with every change of
 # the numba functions of this file.
-_VERSION = 3
+_VERSION = 4
 
 
 @register_funcify_default_op_cache_key(LogLevels)
 def _numba_log_levels(op: LogLevels, **kwargs: Any) -> Any:
-    solve, key = _solver(op.source_hash), key_of(op.source_hash)
+    key = key_of(op.source_hash)
+    solve = solver_by_name(_name(op.source_hash), _solver(op.source_hash), _ARGUMENTS)
     tolerance, max_steps, blank_failures = op.tolerance, op.max_steps, _blank_failures
 
     @numba_njit
     def log_levels_numba(params: Any, offsets: Any, days: Any) -> Any:
-        # Called with plain types: for a literal, numba would compile the solver once more.
         params, offsets = np.ascontiguousarray(params), np.ascontiguousarray(offsets)
         days, most = np.ascontiguousarray(days), np.int64(max_steps)
         level, slope, jacobian, outcome, steps = solve(
-            params, offsets, days, tolerance, most, np.bool_(True)
+            (params, offsets, days, tolerance, most, np.bool_(True))
         )
         second_try_if_needed(
             np.int64(key), params, offsets, days, tolerance, most,
