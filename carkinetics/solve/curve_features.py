@@ -17,14 +17,13 @@ import numpy as np
 from numba import njit
 
 from carkinetics.solve.fastmath import exp, log
+from carkinetics.solve.written import compiled
 
 # What is wanted: peaks until a day (of the columns of ``curves``; the number after the last cell
 # type is the total), and areas from day 0 to the days of each patient.
 Wanted = namedtuple("Wanted", "peak_until curves area_offsets area_days")
 # What comes out, one row per patient (peaks) or per day (areas).
 Features = namedtuple("Features", "log_peak peak_day peak_jacobian log_area area_jacobian")
-# Arrays of the solver and room to work in, which only the generated functions touch.
-Lanes = namedtuple("Lanes", "work day y_at s_at")
 # Where each lane stands.
 Progress = namedtuple("Progress", "state slope cursor last reached area area_jacobian")
 # One place inside the step of every lane, and what the curves are there: ``out`` holds levels,
@@ -39,7 +38,6 @@ _SAME_DAY = 1e-9  # days closer than that are the same
 _PANEL_RANGE = 2.0
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(5)
 
-compiled = njit(error_model="numpy")
 # Functions that are handed other functions: inlined, since numba cannot keep on disk what passes
 # a function along.
 inlined = njit(error_model="numpy", inline="always")
@@ -104,7 +102,7 @@ def begin(lane, who, wanted, progress, last_visit):
 
 @inlined
 def follow(
-    inside, at_end, gradient, lanes, patient, error, t, h, wanted, progress, place, found
+    inside, at_end, gradient, room, patient, error, t, h, wanted, progress, place, found
 ):  # fmt: skip
     """Look for maxima in the steps just made, and add them to the areas.
 
@@ -113,7 +111,7 @@ def follow(
     inside, at_end, gradient : compiled functions
         Fill ``place.out`` at the fractions of ``place``, the same at the end of the steps, and
         (after `inside`) ``place.jacobian``.
-    lanes : Lanes
+    room : array
         Arrays of the solver, for these functions.
     patient, error : array, shape (lane,)
         The patient of each lane (-1: none), and the scaled error of its step, which counts if
@@ -125,10 +123,10 @@ def follow(
     """
     if wanted.curves.shape[0] > 0:
         _follow_peaks(
-            inside, at_end, gradient, lanes, patient, error, t, h, wanted, progress, place, found
+            inside, at_end, gradient, room, patient, error, t, h, wanted, progress, place, found
         )
     if wanted.area_days.shape[0] > 0:
-        _follow_areas(inside, gradient, lanes, patient, error, t, h, wanted, progress, place, found)
+        _follow_areas(inside, gradient, room, patient, error, t, h, wanted, progress, place, found)
 
 
 @compiled
@@ -151,7 +149,7 @@ def _curve(column, lane, place):
 
 @inlined
 def _follow_peaks(
-    inside, at_end, gradient, lanes, patient, error, t, h, wanted, progress, place, found
+    inside, at_end, gradient, room, patient, error, t, h, wanted, progress, place, found
 ):  # fmt: skip
     n_lane, curves, before = t.shape[0], wanted.curves, progress.slope
     looking, starting = False, False
@@ -162,7 +160,7 @@ def _follow_peaks(
             starting |= progress.state[lane] != RUNNING
     if starting:
         # Day 0, or a known day on which the equations switch and the slope may jump.
-        inside(lanes, t, h, place)
+        inside(room, place)
         for lane in range(n_lane):
             if patient[lane] < 0 or error[lane] > 1.0 or progress.state[lane] == RUNNING:
                 continue
@@ -170,7 +168,7 @@ def _follow_peaks(
                 value, slope = _curve(curves[j], lane, place)
                 jumps = before[lane, j] > 0.0 and slope <= 0.0
                 if progress.state[lane] == NEW or jumps:
-                    _offer(gradient, value, j, lanes, lane, patient[lane], t, h, wanted, place,
+                    _offer(gradient, value, j, room, lane, patient[lane], t, h, wanted, place,
                            found)  # fmt: skip
                 before[lane, j] = slope
             progress.state[lane] = RUNNING
@@ -183,9 +181,9 @@ def _follow_peaks(
             whole &= t[lane] >= wanted.peak_until
             place.fraction[lane] = max(0.0, (wanted.peak_until - t[lane]) / h[lane])
     if whole:
-        at_end(lanes, t, h, place)
+        at_end(room, place)
     else:
-        inside(lanes, t, h, place)
+        inside(room, place)
     for lane in range(n_lane):
         if patient[lane] < 0 or error[lane] > 1.0 or t[lane] >= wanted.peak_until:
             continue
@@ -194,26 +192,26 @@ def _follow_peaks(
         for j in range(curves.shape[0]):
             if moved:
                 place.fraction[lane] = stop
-                inside(lanes, t, h, place)
+                inside(room, place)
             value, slope = _curve(curves[j], lane, place)
             if before[lane, j] > 0.0 and slope <= 0.0:
-                value = _summit(inside, lanes, lane, t, h, curves[j], before[lane, j], slope, place)
+                value = _summit(inside, room, lane, t, h, curves[j], before[lane, j], slope, place)
                 moved = True
-                _offer(gradient, value, j, lanes, lane, patient[lane], t, h, wanted, place, found)
+                _offer(gradient, value, j, room, lane, patient[lane], t, h, wanted, place, found)
             elif ends and slope > 0.0:
-                inside(lanes, t, h, place)  # which `gradient` builds on
-                _offer(gradient, value, j, lanes, lane, patient[lane], t, h, wanted, place, found)
+                inside(room, place)  # which `gradient` builds on
+                _offer(gradient, value, j, room, lane, patient[lane], t, h, wanted, place, found)
             before[lane, j] = slope
 
 
 @inlined
-def _summit(inside, lanes, lane, t, h, column, rising, falling, place):
+def _summit(inside, room, lane, t, h, column, rising, falling, place):
     """Find where a slope goes through zero inside a step (regula falsi, Illinois)."""
     low, high, kept, value = 0.0, place.fraction[lane], 0, 0.0
     for _ in range(_MOST_STEPS):
         here = high - falling * (high - low) / (falling - rising)
         place.fraction[lane] = here
-        inside(lanes, t, h, place)
+        inside(room, place)
         value, slope = _curve(column, lane, place)
         if abs(slope) < _FLAT:
             break
@@ -229,13 +227,13 @@ def _summit(inside, lanes, lane, t, h, column, rising, falling, place):
 
 
 @inlined
-def _offer(gradient, value, j, lanes, lane, who, t, h, wanted, place, found):
+def _offer(gradient, value, j, room, lane, who, t, h, wanted, place, found):
     """Keep a maximum if it is the highest so far; ``inside`` has just been called there."""
     if value <= found.log_peak[who, j]:
         return
     found.log_peak[who, j] = value
     found.peak_day[who, j] = t[lane] + place.fraction[lane] * h[lane]
-    gradient(lanes, t, h, place)
+    gradient(room, place)
     n_lane, column, n_par = t.shape[0], wanted.curves[j], found.peak_jacobian.shape[2]
     n_out = place.out.shape[0] // (2 * n_lane)
     for q in range(n_par):
@@ -251,7 +249,7 @@ def _offer(gradient, value, j, lanes, lane, who, t, h, wanted, place, found):
 
 @inlined
 def _follow_areas(
-    inside, gradient, lanes, patient, error, t, h, wanted, progress, place, found
+    inside, gradient, room, patient, error, t, h, wanted, progress, place, found
 ):  # fmt: skip
     n_lane = t.shape[0]
     low, high = np.zeros(n_lane), np.zeros(n_lane)
@@ -268,7 +266,7 @@ def _follow_areas(
             high[lane] = max(low[lane], min(day, end))
             adding |= high[lane] > low[lane]
         if adding:
-            _add_pieces(inside, gradient, low, high, lanes, t, h, progress, place)
+            _add_pieces(inside, gradient, low, high, room, t, h, progress, place)
         again = False
         for lane in range(n_lane):
             if patient[lane] < 0 or error[lane] > 1.0:
@@ -299,17 +297,17 @@ def _write_area(lane, progress, found):
 
 
 @inlined
-def _add_pieces(inside, gradient, low, high, lanes, t, h, progress, place):
+def _add_pieces(inside, gradient, low, high, room, t, h, progress, place):
     """Add the area between two days of each lane's step, and its derivatives."""
     n_lane = t.shape[0]
     n_out = progress.area.shape[0] // n_lane
     n_par = progress.area_jacobian.shape[0] // (n_out * n_lane)
     _go_to(low, t, h, place)
-    inside(lanes, t, h, place)
+    inside(room, place)
     for i in range(n_out * n_lane):
         place.first_level[i] = place.out[i]
     _go_to(high, t, h, place)
-    inside(lanes, t, h, place)
+    inside(room, place)
     range_of_level = 0.0
     for j in range(n_out):
         for lane in range(n_lane):
@@ -324,8 +322,8 @@ def _add_pieces(inside, gradient, low, high, lanes, t, h, progress, place):
             for lane in range(n_lane):
                 here[lane] = low[lane] + share * (high[lane] - low[lane])
             _go_to(here, t, h, place)
-            inside(lanes, t, h, place)
-            gradient(lanes, t, h, place)
+            inside(room, place)
+            gradient(room, place)
             for j in range(n_out):
                 for lane in range(n_lane):
                     width = 0.5 * _WEIGHTS[m] * (high[lane] - low[lane]) / panels
