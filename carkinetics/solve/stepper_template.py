@@ -296,8 +296,8 @@ def integrate(
                 room[P + q * LANES + lane] = params[queue[0], q]
     # --- curve features: begin ---
     t, step, error = room[T : T + LANES], room[STEP : STEP + LANES], room[ERROR : ERROR + LANES]
-    progress = features.make_progress(LANES, N_OUT, N_PAR, wanted)
-    place = features.make_place(LANES, N_OUT, N_PAR)
+    progress = features.make_progress(N_OUT, N_PAR, wanted)
+    place = features.make_place(N_OUT, N_PAR)
     # --- curve features: end ---
 
     while True:
@@ -490,11 +490,9 @@ def solve_curves(
     outcome, steps = np.zeros(n_patient, np.int64), np.zeros(n_patient, np.int64)
     wanted = features.Wanted(peak_until, curves, area_offsets, area_days)
     found = features.make_features(n_patient, N_OUT, N_PAR, wanted)
-    # A lane whose samples are all behind it looks one day further than its last.
-    padded = np.append(days, np.inf)
     queue = longest_first(offsets, days)
     integrate(
-        params, offsets, padded, queue, tolerance, max_steps, True,
+        params, offsets, days, queue, tolerance, max_steps, True,
         level, slope, jacobian, outcome, steps, wanted, found,
     )  # fmt: skip
     blank_failures(offsets, level, slope, jacobian, outcome)

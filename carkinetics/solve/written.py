@@ -13,8 +13,8 @@ from numba.extending import lower_builtin
 
 from carkinetics.solve.lanes import DOUBLE, Array, Value, converted, written_by
 
-# For functions that only compiled code calls: without what a call from Python needs, and that is
-# half of the machine code.
+# For functions that only compiled code calls. What a call from Python needs would have each of them
+# optimized and made into machine code on its own.
 compiled = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
