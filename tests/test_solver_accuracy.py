@@ -7,14 +7,29 @@ import functools
 import numpy as np
 import pytest
 import sympy
+from numba import njit
 from scipy.integrate import solve_ivp
 
 import carkinetics as ck
 from carkinetics.equations import NUMERIC
 from carkinetics.errors import SolverError
+from carkinetics.solve import fastmath
 from carkinetics.solve.compiled import DEFAULT_TOLERANCE, compile_system, solve_system
-from carkinetics.solve.fastmath import exp, hill, hill_shape, hill_slope, log, logistic, softplus
 
+
+def for_numbers(name):
+    """Let Python call a function of lanes with single numbers."""
+    function = getattr(fastmath, name)
+    return njit(lambda x: function(x), error_model="numpy")
+
+
+def for_three_numbers(name):
+    function = getattr(fastmath, name)
+    return njit(lambda x, k, n: function(x, k, n), error_model="numpy")
+
+
+exp, log, logistic, softplus = map(for_numbers, ("exp", "log", "logistic", "softplus"))
+hill, hill_slope, hill_shape = map(for_three_numbers, ("hill", "hill_slope", "hill_shape"))
 DAYS = np.unique(np.concatenate([np.arange(0, 40, 0.5), np.arange(40, 366, 25), [365]]))
 BOTH, TOTAL = ("CD4", "CD8"), ("total",)
 

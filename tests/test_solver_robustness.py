@@ -13,6 +13,7 @@ import time
 
 import numpy as np
 import pytest
+from numba import njit
 
 import carkinetics as ck
 from carkinetics.errors import SolverOutcome
@@ -21,6 +22,7 @@ from carkinetics.solve import stepper_template
 from carkinetics.solve.codegen import generate
 from carkinetics.solve.compiled import compile_system, solve_system
 from carkinetics.solve.solvable import solvable, switch_days
+from carkinetics.solve.written import inlined
 
 BOTH, TOTAL = ("CD4", "CD8"), ("total",)
 VISITS = np.array([0, 3, 7, 10, 14, 17, 21, 28, 42, 60, 90, 120, 180, 270, 365.0])
@@ -270,7 +272,8 @@ def test_generated_functions_become_vector_code(name):
         "right_side": (0, room(7), states, p, c, slopes, memo, states.copy()),
         "sensitivity_side": (0, memo, sens, p, c, sens_slopes),
     }
-    function = getattr(module, name)
+    side = inlined(getattr(module, name))
+    function = njit(lambda *found: side(*found))
     function(*arguments[name])
     (ir,) = function.inspect_llvm().values()
     assert re.search(rf"fmul (contract )?<{module.LANES} x double>", ir)

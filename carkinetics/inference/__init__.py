@@ -1,5 +1,9 @@
 """Hierarchical Bayesian fits: build the PyMC model, sample it, check it, keep it."""
 
+# Before all else: it looks for packages of which some are not there, and the more modules have been
+# imported by then, the longer that takes (a second behind PyMC).
+import arviz_base  # noqa: F401
+
 from carkinetics.inference.build import build_model
 from carkinetics.inference.covariates import Covariate
 from carkinetics.inference.fit import fit

@@ -37,7 +37,7 @@ _FEATURES = re.compile(
     r" *# --- curve features: begin ---\n(.*?) *# --- curve features: end ---\n", re.DOTALL
 )
 # Files whose functions are compiled into the machine code of a solver.
-_COMPILED_IN = ("control.py", "fastmath.py", "lanes.py", "queue.py")
+_COMPILED_IN = ("control.py", "fastmath.py", "lanes.py", "queue.py", "written.py")
 _OF_METHOD = {False: ("explicit.py", "tsitouras.py"), True: ("implicit.py", "rodas.py")}
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from carkinetics.solve.fastmath import exp, log, maximum, minimum
-from carkinetics.solve.lanes import inlined, load, select, spread, store
+from carkinetics.solve.lanes import Array, Value, load, select, store
 
 FIRST_STEP, SMALLEST_STEP = 0.5, 1e-9  # [day]
 # Share of its largest value so far below which a state that no level shows counts as zero.
@@ -25,17 +25,21 @@ class Sizes(NamedTuple):
 
 
 class Method(NamedTuple):
-    """The compiled functions of a method for the equations of one model.
+    """A method for the equations of one model: functions of lanes, see `carkinetics.solve.lanes`.
+
+    They are handed the arrays of the lanes, `work`: their own, and those of the solver: ``p``
+    (parameters), ``c`` (what follows from them), ``t`` (day), ``limit`` (end of what the equations
+    allow), ``y`` and ``s`` (states and sensitivities), ``largest`` (largest states so far).
 
     Attributes
     ----------
-    make_work : function
-        Make the arrays of the lanes.
+    vectors : mapping of str to int
+        Names and sizes of the arrays of its own.
     refresh : function (fresh, work, with_sensitivity)
         Compute what depends on the start of the next step, for lanes that begin or begin anew.
     try_step : function (h, tolerance, work) -> error
         Make a step of the states; return the largest scaled local error of each lane, see
-        `make_scaled_error`.
+        `scaled_error`.
     sensitivity_step : function (h, work)
         Make the same step of the sensitivities; h is zero where the step was rejected.
     states_between, sensitivities_between : function (fraction, h, work, out)
@@ -46,7 +50,7 @@ class Method(NamedTuple):
         Make the end of each accepted step the start of the next.
     """
 
-    make_work: Callable[..., Any]
+    vectors: Mapping[str, int]
     refresh: Callable[..., Any]
     try_step: Callable[..., Any]
     sensitivity_step: Callable[..., Any]
@@ -56,8 +60,7 @@ class Method(NamedTuple):
     keep: Callable[..., Any]
 
 
-@inlined
-def step_factor(error, past):
+def step_factor(error: Value, past: Array) -> Value:
     """Return the factor for the next step: a PI controller, bounded to [0.2, 3].
 
     ``past`` holds the logarithm of the error of the last accepted step, and 1 where the last step
@@ -72,8 +75,11 @@ def step_factor(error, past):
     return minimum(largest, maximum(0.2, 0.8 * exp(change)))
 
 
-def make_scaled_error(log_scale: tuple[bool, ...], rounding: float) -> Callable[..., Any]:
-    """Make the function that divides the local error of a state by what is allowed.
+def scaled_error(
+    local: Value, old: Value, new: Value, shown: Value, largest: Value, tolerance: Value,
+    is_log: bool, rounding: float,
+) -> Value:  # fmt: skip
+    """Divide the local error of a state by what is allowed.
 
     A state kept as its logarithm has an absolute error, which is a relative error of the state.
     Any other is measured against itself at the start of the step and against what would change
@@ -82,22 +88,23 @@ def make_scaled_error(log_scale: tuple[bool, ...], rounding: float) -> Callable[
 
     Parameters
     ----------
-    log_scale : tuple of bool
-        Which states are logarithms.
+    local, old, new : vectors
+        Local error; the state at both ends of the step.
+    shown, largest : vectors
+        What would change the log level by one, 0 if no level sees it; largest value so far.
+    tolerance : number
+        Local error allowed, relative to the state.
+    is_log : bool
+        Whether the state is a logarithm.
     rounding : float
         Share of a state that is lost to rounding.
     """
-
-    @inlined
-    def scaled_error(i, local, old, new, shown, largest, tolerance):
-        weight = spread(tolerance)
-        if not log_scale[i]:
-            seen = (shown > 0.0) & (shown < 1e300)
-            unseen = maximum(maximum(abs(old), abs(new)), _NEGLIGIBLE * largest)
-            weight = weight * select(seen, abs(old) + shown, unseen)
-            weight = weight + (rounding * abs(new) + 1e-300)
-        ratio = abs(local) / weight
-        # What is not a number counts as a very large error.
-        return select(ratio <= 1e30, ratio, 1e30)
-
-    return scaled_error
+    weight = tolerance
+    if not is_log:
+        seen = (shown > 0.0) & (shown < 1e300)
+        unseen = maximum(maximum(abs(old), abs(new)), _NEGLIGIBLE * largest)
+        weight = weight * select(seen, abs(old) + shown, unseen)
+        weight = weight + (rounding * abs(new) + 1e-300)
+    ratio = abs(local) / weight
+    # What is not a number counts as a very large error.
+    return select(ratio <= 1e30, ratio, 1e30)

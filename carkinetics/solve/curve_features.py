@@ -14,17 +14,16 @@ from __future__ import annotations
 from collections import namedtuple
 
 import numpy as np
-from numba import njit
 
 from carkinetics.solve.fastmath import exp, log
+from carkinetics.solve.lanes import LANES
+from carkinetics.solve.written import compiled
 
 # What is wanted: peaks until a day (of the columns of ``curves``; the number after the last cell
 # type is the total), and areas from day 0 to the days of each patient.
 Wanted = namedtuple("Wanted", "peak_until curves area_offsets area_days")
 # What comes out, one row per patient (peaks) or per day (areas).
 Features = namedtuple("Features", "log_peak peak_day peak_jacobian log_area area_jacobian")
-# Arrays of the solver and room to work in, which only the generated functions touch.
-Lanes = namedtuple("Lanes", "work day y_at s_at")
 # Where each lane stands.
 Progress = namedtuple("Progress", "state slope cursor last reached area area_jacobian")
 # One place inside the step of every lane, and what the curves are there: ``out`` holds levels,
@@ -38,11 +37,6 @@ _SAME_DAY = 1e-9  # days closer than that are the same
 # One panel of quadrature covers at most this range of ln level.
 _PANEL_RANGE = 2.0
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(5)
-
-compiled = njit(error_model="numpy")
-# Functions that are handed other functions: inlined, since numba cannot keep on disk what passes
-# a function along.
-inlined = njit(error_model="numpy", inline="always")
 
 
 @compiled
@@ -59,41 +53,40 @@ def make_features(n_patient, n_out, n_par, wanted):
 
 
 @compiled
-def make_progress(n_lane, n_out, n_par, wanted):
+def make_progress(n_out, n_par, wanted):
     """Make the arrays of the lanes."""
     return Progress(
-        np.full(n_lane, NEW),
-        np.zeros((n_lane, wanted.curves.shape[0])),
-        np.zeros(n_lane, np.int64),
-        np.zeros(n_lane, np.int64),
-        np.zeros(n_lane),
-        np.zeros(n_out * n_lane),
-        np.zeros(n_out * n_par * n_lane),
+        np.full(LANES, NEW),
+        np.zeros((LANES, wanted.curves.shape[0])),
+        np.zeros(LANES, np.int64),
+        np.zeros(LANES, np.int64),
+        np.zeros(LANES),
+        np.zeros(n_out * LANES),
+        np.zeros(n_out * n_par * LANES),
     )
 
 
 @compiled
-def make_place(n_lane, n_out, n_par):
+def make_place(n_out, n_par):
     """Make the arrays of a place inside the steps of all lanes."""
     return Place(
-        np.zeros(n_lane),
-        np.zeros(2 * n_out * n_lane),
-        np.zeros(n_out * n_par * n_lane),
-        np.zeros(n_out * n_lane),
+        np.zeros(LANES),
+        np.zeros(2 * n_out * LANES),
+        np.zeros(n_out * n_par * LANES),
+        np.zeros(n_out * LANES),
     )
 
 
 @compiled
 def begin(lane, who, wanted, progress, last_visit):
     """Put a patient into a lane; return the day up to which it must be followed."""
-    n_lane = progress.state.shape[0]
     progress.state[lane], progress.reached[lane] = NEW, 0.0
     progress.cursor[lane] = wanted.area_offsets[who]
     progress.last[lane] = wanted.area_offsets[who + 1]
-    for i in range(progress.area.shape[0] // n_lane):
-        progress.area[i * n_lane + lane] = 0.0
-    for i in range(progress.area_jacobian.shape[0] // n_lane):
-        progress.area_jacobian[i * n_lane + lane] = 0.0
+    for i in range(progress.area.shape[0] // LANES):
+        progress.area[i * LANES + lane] = 0.0
+    for i in range(progress.area_jacobian.shape[0] // LANES):
+        progress.area_jacobian[i * LANES + lane] = 0.0
     final = last_visit
     if wanted.curves.shape[0] > 0:
         final = max(final, wanted.peak_until)
@@ -102,9 +95,9 @@ def begin(lane, who, wanted, progress, last_visit):
     return final
 
 
-@inlined
+@compiled
 def follow(
-    inside, at_end, gradient, lanes, patient, error, t, h, wanted, progress, place, found
+    inside, at_end, gradient, room, patient, error, t, h, wanted, progress, place, found
 ):  # fmt: skip
     """Look for maxima in the steps just made, and add them to the areas.
 
@@ -113,7 +106,7 @@ def follow(
     inside, at_end, gradient : compiled functions
         Fill ``place.out`` at the fractions of ``place``, the same at the end of the steps, and
         (after `inside`) ``place.jacobian``.
-    lanes : Lanes
+    room : array
         Arrays of the solver, for these functions.
     patient, error : array, shape (lane,)
         The patient of each lane (-1: none), and the scaled error of its step, which counts if
@@ -125,68 +118,67 @@ def follow(
     """
     if wanted.curves.shape[0] > 0:
         _follow_peaks(
-            inside, at_end, gradient, lanes, patient, error, t, h, wanted, progress, place, found
+            inside, at_end, gradient, room, patient, error, t, h, wanted, progress, place, found
         )
     if wanted.area_days.shape[0] > 0:
-        _follow_areas(inside, gradient, lanes, patient, error, t, h, wanted, progress, place, found)
+        _follow_areas(inside, gradient, room, patient, error, t, h, wanted, progress, place, found)
 
 
 @compiled
 def _curve(column, lane, place):
     """Return ln level and slope of a cell type, or of the total of all."""
-    n_lane = place.fraction.shape[0]
-    n_out = place.out.shape[0] // (2 * n_lane)
+    n_out = place.out.shape[0] // (2 * LANES)
     if column < n_out:
-        return place.out[column * n_lane + lane], place.out[(n_out + column) * n_lane + lane]
+        return place.out[column * LANES + lane], place.out[(n_out + column) * LANES + lane]
     top = -np.inf
     for j in range(n_out):
-        top = max(top, place.out[j * n_lane + lane])
+        top = max(top, place.out[j * LANES + lane])
     whole, weighted = 0.0, 0.0
     for j in range(n_out):
-        part = exp(place.out[j * n_lane + lane] - top)
+        part = exp(place.out[j * LANES + lane] - top)
         whole += part
-        weighted += part * place.out[(n_out + j) * n_lane + lane]
+        weighted += part * place.out[(n_out + j) * LANES + lane]
     return top + log(whole), weighted / whole
 
 
-@inlined
+@compiled
 def _follow_peaks(
-    inside, at_end, gradient, lanes, patient, error, t, h, wanted, progress, place, found
+    inside, at_end, gradient, room, patient, error, t, h, wanted, progress, place, found
 ):  # fmt: skip
-    n_lane, curves, before = t.shape[0], wanted.curves, progress.slope
+    curves, before = wanted.curves, progress.slope
     looking, starting = False, False
-    for lane in range(n_lane):
+    for lane in range(LANES):
         place.fraction[lane] = 0.0
         if patient[lane] >= 0 and error[lane] <= 1.0 and t[lane] < wanted.peak_until:
             looking = True
             starting |= progress.state[lane] != RUNNING
     if starting:
         # Day 0, or a known day on which the equations switch and the slope may jump.
-        inside(lanes, t, h, place)
-        for lane in range(n_lane):
+        inside(room, place)
+        for lane in range(LANES):
             if patient[lane] < 0 or error[lane] > 1.0 or progress.state[lane] == RUNNING:
                 continue
             for j in range(curves.shape[0]):
                 value, slope = _curve(curves[j], lane, place)
                 jumps = before[lane, j] > 0.0 and slope <= 0.0
                 if progress.state[lane] == NEW or jumps:
-                    _offer(gradient, value, j, lanes, lane, patient[lane], t, h, wanted, place,
+                    _offer(gradient, value, j, room, lane, patient[lane], t, h, wanted, place,
                            found)  # fmt: skip
                 before[lane, j] = slope
             progress.state[lane] = RUNNING
     if not looking:
         return
     whole = True
-    for lane in range(n_lane):
+    for lane in range(LANES):
         place.fraction[lane] = 1.0
         if t[lane] + h[lane] > wanted.peak_until and h[lane] > 0.0:
             whole &= t[lane] >= wanted.peak_until
             place.fraction[lane] = max(0.0, (wanted.peak_until - t[lane]) / h[lane])
     if whole:
-        at_end(lanes, t, h, place)
+        at_end(room, place)
     else:
-        inside(lanes, t, h, place)
-    for lane in range(n_lane):
+        inside(room, place)
+    for lane in range(LANES):
         if patient[lane] < 0 or error[lane] > 1.0 or t[lane] >= wanted.peak_until:
             continue
         stop, moved = place.fraction[lane], False
@@ -194,26 +186,26 @@ def _follow_peaks(
         for j in range(curves.shape[0]):
             if moved:
                 place.fraction[lane] = stop
-                inside(lanes, t, h, place)
+                inside(room, place)
             value, slope = _curve(curves[j], lane, place)
             if before[lane, j] > 0.0 and slope <= 0.0:
-                value = _summit(inside, lanes, lane, t, h, curves[j], before[lane, j], slope, place)
+                value = _summit(inside, room, lane, t, h, curves[j], before[lane, j], slope, place)
                 moved = True
-                _offer(gradient, value, j, lanes, lane, patient[lane], t, h, wanted, place, found)
+                _offer(gradient, value, j, room, lane, patient[lane], t, h, wanted, place, found)
             elif ends and slope > 0.0:
-                inside(lanes, t, h, place)  # which `gradient` builds on
-                _offer(gradient, value, j, lanes, lane, patient[lane], t, h, wanted, place, found)
+                inside(room, place)  # which `gradient` builds on
+                _offer(gradient, value, j, room, lane, patient[lane], t, h, wanted, place, found)
             before[lane, j] = slope
 
 
-@inlined
-def _summit(inside, lanes, lane, t, h, column, rising, falling, place):
+@compiled
+def _summit(inside, room, lane, t, h, column, rising, falling, place):
     """Find where a slope goes through zero inside a step (regula falsi, Illinois)."""
     low, high, kept, value = 0.0, place.fraction[lane], 0, 0.0
     for _ in range(_MOST_STEPS):
         here = high - falling * (high - low) / (falling - rising)
         place.fraction[lane] = here
-        inside(lanes, t, h, place)
+        inside(room, place)
         value, slope = _curve(column, lane, place)
         if abs(slope) < _FLAT:
             break
@@ -228,36 +220,35 @@ def _summit(inside, lanes, lane, t, h, column, rising, falling, place):
     return value
 
 
-@inlined
-def _offer(gradient, value, j, lanes, lane, who, t, h, wanted, place, found):
+@compiled
+def _offer(gradient, value, j, room, lane, who, t, h, wanted, place, found):
     """Keep a maximum if it is the highest so far; ``inside`` has just been called there."""
     if value <= found.log_peak[who, j]:
         return
     found.log_peak[who, j] = value
     found.peak_day[who, j] = t[lane] + place.fraction[lane] * h[lane]
-    gradient(lanes, t, h, place)
-    n_lane, column, n_par = t.shape[0], wanted.curves[j], found.peak_jacobian.shape[2]
-    n_out = place.out.shape[0] // (2 * n_lane)
+    gradient(room, place)
+    column, n_par = wanted.curves[j], found.peak_jacobian.shape[2]
+    n_out = place.out.shape[0] // (2 * LANES)
     for q in range(n_par):
         if column < n_out:
-            found.peak_jacobian[who, j, q] = place.jacobian[(column * n_par + q) * n_lane + lane]
+            found.peak_jacobian[who, j, q] = place.jacobian[(column * n_par + q) * LANES + lane]
             continue
         mixed = 0.0
         for i in range(n_out):
-            share = exp(place.out[i * n_lane + lane] - value)
-            mixed += share * place.jacobian[(i * n_par + q) * n_lane + lane]
+            share = exp(place.out[i * LANES + lane] - value)
+            mixed += share * place.jacobian[(i * n_par + q) * LANES + lane]
         found.peak_jacobian[who, j, q] = mixed
 
 
-@inlined
+@compiled
 def _follow_areas(
-    inside, gradient, lanes, patient, error, t, h, wanted, progress, place, found
+    inside, gradient, room, patient, error, t, h, wanted, progress, place, found
 ):  # fmt: skip
-    n_lane = t.shape[0]
-    low, high = np.zeros(n_lane), np.zeros(n_lane)
+    low, high = np.zeros(LANES), np.zeros(LANES)
     while True:
         adding = False
-        for lane in range(n_lane):
+        for lane in range(LANES):
             low[lane] = high[lane] = t[lane]
             if patient[lane] < 0 or error[lane] > 1.0:
                 continue
@@ -268,9 +259,9 @@ def _follow_areas(
             high[lane] = max(low[lane], min(day, end))
             adding |= high[lane] > low[lane]
         if adding:
-            _add_pieces(inside, gradient, low, high, lanes, t, h, progress, place)
+            _add_pieces(inside, gradient, low, high, room, t, h, progress, place)
         again = False
-        for lane in range(n_lane):
+        for lane in range(LANES):
             if patient[lane] < 0 or error[lane] > 1.0:
                 continue
             if progress.cursor[lane] >= progress.last[lane]:
@@ -287,54 +278,53 @@ def _follow_areas(
 @compiled
 def _write_area(lane, progress, found):
     """Write the area so far of one lane, and go on to its next day."""
-    n_lane, row = progress.state.shape[0], progress.cursor[lane]
+    row = progress.cursor[lane]
     n_out, n_par = found.area_jacobian.shape[1:]
     for j in range(n_out):
-        area = progress.area[j * n_lane + lane]
+        area = progress.area[j * LANES + lane]
         found.log_area[row, j] = log(area)
         for q in range(n_par):
-            derivative = progress.area_jacobian[(j * n_par + q) * n_lane + lane]
+            derivative = progress.area_jacobian[(j * n_par + q) * LANES + lane]
             found.area_jacobian[row, j, q] = derivative / area
     progress.cursor[lane] += 1
 
 
-@inlined
-def _add_pieces(inside, gradient, low, high, lanes, t, h, progress, place):
+@compiled
+def _add_pieces(inside, gradient, low, high, room, t, h, progress, place):
     """Add the area between two days of each lane's step, and its derivatives."""
-    n_lane = t.shape[0]
-    n_out = progress.area.shape[0] // n_lane
-    n_par = progress.area_jacobian.shape[0] // (n_out * n_lane)
+    n_out = progress.area.shape[0] // LANES
+    n_par = progress.area_jacobian.shape[0] // (n_out * LANES)
     _go_to(low, t, h, place)
-    inside(lanes, t, h, place)
-    for i in range(n_out * n_lane):
+    inside(room, place)
+    for i in range(n_out * LANES):
         place.first_level[i] = place.out[i]
     _go_to(high, t, h, place)
-    inside(lanes, t, h, place)
+    inside(room, place)
     range_of_level = 0.0
     for j in range(n_out):
-        for lane in range(n_lane):
+        for lane in range(LANES):
             if high[lane] > low[lane]:
-                change = place.out[j * n_lane + lane] - place.first_level[j * n_lane + lane]
+                change = place.out[j * LANES + lane] - place.first_level[j * LANES + lane]
                 range_of_level = max(range_of_level, abs(change))
     panels = 1 + int(min(range_of_level, 1e3) / _PANEL_RANGE)
-    here, part = np.zeros(n_lane), np.zeros(n_lane)
+    here, part = np.zeros(LANES), np.zeros(LANES)
     for panel in range(panels):
         for m in range(_NODES.shape[0]):
             share = (panel + 0.5 + 0.5 * _NODES[m]) / panels
-            for lane in range(n_lane):
+            for lane in range(LANES):
                 here[lane] = low[lane] + share * (high[lane] - low[lane])
             _go_to(here, t, h, place)
-            inside(lanes, t, h, place)
-            gradient(lanes, t, h, place)
+            inside(room, place)
+            gradient(room, place)
             for j in range(n_out):
-                for lane in range(n_lane):
+                for lane in range(LANES):
                     width = 0.5 * _WEIGHTS[m] * (high[lane] - low[lane]) / panels
-                    level = place.out[j * n_lane + lane]
+                    level = place.out[j * LANES + lane]
                     part[lane] = width * exp(level) if width > 0.0 else 0.0
-                    progress.area[j * n_lane + lane] += part[lane]
+                    progress.area[j * LANES + lane] += part[lane]
                 for q in range(n_par):
-                    first = (j * n_par + q) * n_lane
-                    for lane in range(n_lane):
+                    first = (j * n_par + q) * LANES
+                    for lane in range(LANES):
                         # A lane that adds nothing may hold what is not a number.
                         added = part[lane] * place.jacobian[first + lane]
                         progress.area_jacobian[first + lane] += added if part[lane] > 0.0 else 0.0
@@ -342,18 +332,24 @@ def _add_pieces(inside, gradient, low, high, lanes, t, h, progress, place):
 
 @compiled
 def _go_to(day, t, h, place):
-    for lane in range(t.shape[0]):
+    for lane in range(LANES):
         place.fraction[lane] = (day[lane] - t[lane]) / h[lane] if h[lane] > 0.0 else 0.0
 
 
 @compiled
 def mark_failed_features(wanted, found, outcome, solved, not_finite):
     """Name a patient whose peak or area is not finite."""
+    n_par = found.peak_jacobian.shape[2]
     for i in range(outcome.shape[0]):
-        first, last = wanted.area_offsets[i], wanted.area_offsets[i + 1]
-        finite = np.isfinite(found.log_peak[i]).all()
-        finite &= np.isfinite(found.peak_jacobian[i]).all()
-        finite &= np.isfinite(found.log_area[first:last]).all()
-        finite &= np.isfinite(found.area_jacobian[first:last]).all()
-        if outcome[i] == solved and not finite:
+        total = 0.0  # stays zero where all numbers are finite, and becomes NaN elsewhere
+        for j in range(found.log_peak.shape[1]):
+            total += 0.0 * found.log_peak[i, j]
+            for q in range(n_par):
+                total += 0.0 * found.peak_jacobian[i, j, q]
+        for row in range(wanted.area_offsets[i], wanted.area_offsets[i + 1]):
+            for j in range(found.log_area.shape[1]):
+                total += 0.0 * found.log_area[row, j]
+                for q in range(n_par):
+                    total += 0.0 * found.area_jacobian[row, j, q]
+        if outcome[i] == solved and total != 0.0:
             outcome[i] = not_finite

@@ -50,5 +50,5 @@ def dose_function(
             for symbol in sens.symbols
         ]
         lines = printer.lane_function("unused", "", {"new_y": after, "new_s": derivatives})
-        body += [f"if event == {number}:", *lines.splitlines()[2:]]
+        body += [f"with when(event == {number}):", *lines.splitlines()[1:]]
     return events, function("take_dose", "event, p, c, y, s, new_y, new_s", body)

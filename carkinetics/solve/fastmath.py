@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
+from numba import types
 
 from carkinetics.solve.lanes import bits, from_bits, select
+from carkinetics.solve.written import inlined_with
 
 _LOG2E = 1.4426950408889634
 # ln 2 split in two parts, the first with trailing zeros, so that k * LN2_HIGH is exact.
@@ -21,19 +22,19 @@ _LN2_LOW = 1.90821492927058770002e-10
 _ROUND = 6755399441055744.0
 
 
-@njit(error_model="numpy")
+@inlined_with(types.float64)
 def minimum(x: Any, y: Any) -> Any:
     """Return the smaller one; `y` where a number is missing."""
     return select(x < y, x, y)
 
 
-@njit(error_model="numpy")
+@inlined_with(types.float64)
 def maximum(x: Any, y: Any) -> Any:
     """Return the larger one; `y` where a number is missing."""
     return select(x > y, x, y)
 
 
-@njit(cache=True, error_model="numpy", fastmath={"contract"})
+@inlined_with(types.float64)
 def exp(x: Any) -> Any:
     """Return e to the power of x, relative error below 4e-16.
 
@@ -61,7 +62,7 @@ def exp(x: Any) -> Any:
     return p * from_bits((bits(shifted) + 1023) << 52)
 
 
-@njit(cache=True, error_model="numpy", fastmath={"contract"})
+@inlined_with(types.float64)
 def logistic(x: Any) -> Any:
     """Return 1 / (1 + exp(-x)) without overflow."""
     e = exp(-abs(x))
@@ -75,7 +76,7 @@ _ONE = 0x3FF0000000000000
 _TWO52_BITS, _TWO52 = 0x4330000000000000, 4503599627370496.0
 
 
-@njit(cache=True, error_model="numpy", fastmath={"contract"})
+@inlined_with(types.float64)
 def log(x: Any) -> Any:
     """Return the natural logarithm of x, relative error below 4e-16.
 
@@ -90,7 +91,7 @@ def log(x: Any) -> Any:
     f = m - 1.0
     s = f / (2.0 + f)
     z = s * s
-    r = 1.479819860511658591e-01
+    r: Any = 1.479819860511658591e-01
     r = r * z + 1.531383769920937332e-01
     r = r * z + 1.818357216161805012e-01
     r = r * z + 2.222219843214978396e-01
@@ -105,7 +106,7 @@ def log(x: Any) -> Any:
     return select(x >= 0.0, result, np.nan)
 
 
-@njit(cache=True, error_model="numpy", fastmath={"contract"})
+@inlined_with(types.float64)
 def softplus(x: Any) -> Any:
     """Return log(1 + exp(x)), with all its digits where it is tiny, too."""
     e = exp(-abs(x))
@@ -115,13 +116,13 @@ def softplus(x: Any) -> Any:
     return select(x > 0.0, x, 0.0) + small
 
 
-@njit(cache=True, error_model="numpy", fastmath={"contract"})
+@inlined_with(types.float64)
 def hill(x: Any, k: Any, n: Any) -> Any:
     """Return x^n / (k^n + x^n); 0 at x = 0 for n > 0."""
     return logistic(n * (log(x) - log(k)))
 
 
-@njit(cache=True, error_model="numpy", fastmath={"contract"})
+@inlined_with(types.float64)
 def hill_slope(x: Any, k: Any, n: Any) -> Any:
     """Return the derivative of `hill` by x: finite at x = 0 for n >= 1."""
     x = select(x == 0.0, 1e-300, x)
@@ -129,7 +130,7 @@ def hill_slope(x: Any, k: Any, n: Any) -> Any:
     return n * logistic(u) * logistic(-u) / x
 
 
-@njit(cache=True, error_model="numpy", fastmath={"contract"})
+@inlined_with(types.float64)
 def hill_shape(x: Any, k: Any, n: Any) -> Any:
     """Return the derivative of `hill` by n: zero at x = 0."""
     distance = log(select(x == 0.0, 1e-300, x)) - log(k)

@@ -15,23 +15,13 @@ doi 10.1007/978-3-642-05221-7.
 
 from __future__ import annotations
 
-from collections import namedtuple
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from carkinetics.solve.control import Method, Sizes, make_scaled_error
+from carkinetics.solve.control import Method, Sizes, scaled_error
 from carkinetics.solve.fastmath import maximum, minimum
-from carkinetics.solve.lanes import inlined, load, select, spread, store
-from carkinetics.solve.queue import workspace
+from carkinetics.solve.lanes import Array, Table, Value, each, load, local, select, store, when
 from carkinetics.solve.rodas import BETWEEN, DAY, GAMMA, IN_TIME, SIDE, STAGES, STATE
-
-# As for the explicit method; increments k and ks instead of slopes, the factors of the matrix, the
-# second derivatives, and derivatives by time.
-Work = namedtuple(
-    "Work",
-    "p c t limit y k stage_t stage_y slope memo scale largest factors second in_time y_new "
-    "s ks s_at s_slope bent s_in_time s_new",
-)
 
 
 class Linear(NamedTuple):
@@ -67,124 +57,110 @@ def make_method(
 ) -> Method:
     """Make the functions of the method for the equations of one model; see the explicit one."""
     n_state, n_sens, n_memo = sizes.state, sizes.sens, sizes.memo
-    n_par, n_shared = sizes.par, sizes.shared
     n_factor, n_second = linear.n_factor, linear.n_second
     factor, solve_states, solve_sensitivities = linear[:3]
     bend, slopes_in_time = linear[3:5]
-    scaled_error = make_scaled_error(log_scale, 1e-14)
-    combine_states, combine_sensitivities = _combination(n_state), _combination(n_sens)
+    # Increments k and ks instead of slopes, the factors of the matrix, the second derivatives, and
+    # derivatives by time.
+    vectors = {
+        "k": STAGES * n_state, "stage_t": STAGES, "stage_y": STAGES * n_state,
+        "slope": STAGES * n_state, "memo": STAGES * n_memo, "scale": STAGES * n_state,
+        "factors": n_factor, "second": n_second, "in_time": n_state, "y_new": n_state,
+        "ks": STAGES * n_sens, "s_stage": n_sens, "s_slope": STAGES * n_sens, "bent": n_sens,
+        "s_in_time": n_sens, "s_new": n_sens,
+    }  # fmt: skip
 
-    @inlined
-    def make_work():
-        return Work(
-            workspace(n_par), workspace(n_shared), workspace(1), workspace(1),
-            workspace(n_state), workspace(STAGES * n_state), workspace(STAGES),
-            workspace(STAGES * n_state), workspace(STAGES * n_state), workspace(STAGES * n_memo),
-            workspace(STAGES * n_state), workspace(n_state), workspace(n_factor),
-            workspace(n_second), workspace(n_state), workspace(n_state),
-            workspace(n_sens), workspace(STAGES * n_sens), workspace(n_sens),
-            workspace(STAGES * n_sens), workspace(n_sens), workspace(n_sens), workspace(n_sens),
-        )  # fmt: skip
-
-    @inlined
     def refresh(fresh, work, with_sensitivity):
         pass
 
-    @inlined
     def try_step(h, tolerance, work):
         # A lane that waits takes a step of a day, which nobody keeps.
         moving = h > 0.0
         h = select(moving, h, 1.0)
         factor(1.0 / (h * GAMMA), work.t, work.y, work.p, work.c, work.factors, work.second)
         slopes_in_time(work.t, work.y, work.s, work.p, work.c, work.in_time, work.s_in_time)
-        for stage in range(STAGES):
+        for stage in each(STAGES):
             day = minimum(load(work.t, 0) + DAY[stage] * h, load(work.limit, 0))
             store(work.stage_t, stage, day)
-            for i in range(n_state):
-                change = combine_states(STATE, stage, i, work.k)
+            for i in each(n_state):
+                change = _combined(n_state, STATE, stage, i, work.k)
                 store(work.stage_y, stage * n_state + i, load(work.y, i) + change)
             right_side(
                 stage, work.stage_t, work.stage_y, work.p, work.c, work.slope, work.memo, work.scale
             )
-            for i in range(n_state):
+            for i in each(n_state):
                 side = load(work.slope, stage * n_state + i)
                 side = side + h * (IN_TIME[stage] * load(work.in_time, i))
-                side = side + combine_states(SIDE, stage, i, work.k) / h
+                side = side + _combined(n_state, SIDE, stage, i, work.k) / h
                 store(work.k, stage * n_state + i, side)
             solve_states(stage, work.factors, work.k)
-        error = spread(0.0)
+        error = 0.0
         for i in range(n_state):
-            local = load(work.k, (STAGES - 1) * n_state + i)
-            end = load(work.stage_y, (STAGES - 1) * n_state + i) + local
+            change = load(work.k, (STAGES - 1) * n_state + i)
+            end = load(work.stage_y, (STAGES - 1) * n_state + i) + change
             store(work.y_new, i, select(moving, end, load(work.y, i)))
             shown, largest = load(work.scale, i), load(work.largest, i)
-            ratio = scaled_error(i, local, load(work.y, i), end, shown, largest, tolerance)
+            ratio = scaled_error(
+                change, load(work.y, i), end, shown, largest, tolerance, log_scale[i], 1e-14
+            )
             error = maximum(error, ratio)
         return select(moving, error, 0.0)
 
-    @inlined
     def sensitivity_step(h, work):
         moving = h > 0.0
         h = select(moving, h, 1.0)
-        for stage in range(STAGES):
-            for i in range(n_sens):
-                change = combine_sensitivities(STATE, stage, i, work.ks)
-                store(work.s_at, i, load(work.s, i) + change)
-            sensitivity_side(stage, work.memo, work.s_at, work.p, work.c, work.s_slope)
+        for stage in each(STAGES):
+            for i in each(n_sens):
+                change = _combined(n_sens, STATE, stage, i, work.ks)
+                store(work.s_stage, i, load(work.s, i) + change)
+            sensitivity_side(stage, work.memo, work.s_stage, work.p, work.c, work.s_slope)
             bend(stage, work.second, work.s, work.k, work.p, work.c, work.bent)
-            for i in range(n_sens):
+            for i in each(n_sens):
                 side = load(work.s_slope, stage * n_sens + i) + load(work.bent, i)
                 side = side + h * (IN_TIME[stage] * load(work.s_in_time, i))
-                side = side + combine_sensitivities(SIDE, stage, i, work.ks) / h
+                side = side + _combined(n_sens, SIDE, stage, i, work.ks) / h
                 store(work.ks, stage * n_sens + i, side)
             solve_sensitivities(stage, work.factors, work.ks)
-        for i in range(n_sens):
-            end = load(work.s_at, i) + load(work.ks, (STAGES - 1) * n_sens + i)
+        for i in each(n_sens):
+            end = load(work.s_stage, i) + load(work.ks, (STAGES - 1) * n_sens + i)
             store(work.s_new, i, select(moving, end, load(work.s, i)))
 
-    @inlined
     def states_between(fraction, h, work, out):
         _between(n_state, fraction, h, work.y, work.k, out)
 
-    @inlined
     def sensitivities_between(fraction, h, work, out):
         _between(n_sens, fraction, h, work.s, work.ks, out)
 
-    @inlined
     def state_at_end(i, work):
         return load(work.y_new, i)
 
-    @inlined
     def keep(accepted, work, with_sensitivity):
-        for i in range(n_state):
+        for i in each(n_state):
             store(work.y, i, select(accepted, load(work.y_new, i), load(work.y, i)))
-        if with_sensitivity:
-            for i in range(n_sens):
+        with when(with_sensitivity):
+            for i in each(n_sens):
                 store(work.s, i, select(accepted, load(work.s_new, i), load(work.s, i)))
 
     return Method(
-        make_work, refresh, try_step, sensitivity_step, states_between, sensitivities_between,
+        vectors, refresh, try_step, sensitivity_step, states_between, sensitivities_between,
         state_at_end, keep,
     )  # fmt: skip
 
 
-def _combination(n: int) -> Callable[..., Any]:
-    @inlined
-    def combine(factors, stage, i, k):
-        total = spread(0.0)
-        for j in range(stage):
-            total = total + factors[stage, j] * load(k, j * n + i)
-        return total
-
-    return combine
+def _combined(n: int, factors: Table, stage: Any, i: Any, k: Array) -> Value:
+    """Return the sum of the increments of the stages before, each with its factor."""
+    total = local(1)
+    store(total, 0, 0.0)
+    for j in each(stage):
+        store(total, 0, load(total, 0) + factors[stage, j] * load(k, j * n + i))
+    return load(total, 0)
 
 
-@inlined
-def _between(n, fraction, h, y, k, out):
+def _between(n: int, fraction: Value, h: Value, y: Array, k: Array, out: Array) -> None:
     """Fill n vectors at a fraction of the step; where there was no step, those of its start."""
     rest = 1.0 - fraction
-    for i in range(n):
-        total = spread(0.0)
+    for i in each(n):
+        total = 0.0
         for j in range(STAGES):
             bend = BETWEEN[0, j] + fraction * (BETWEEN[1, j] + fraction * BETWEEN[2, j])
             total = total + fraction * (STATE[STAGES, j] + rest * bend) * load(k, j * n + i)

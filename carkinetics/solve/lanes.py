@@ -1,235 +1,331 @@
-"""Vectors of patients for numba: what is written for one number is computed for all lanes.
+"""Vectors of patients: what is written for one number is computed for all lanes.
 
-A value of type `Lanes` is a SIMD vector of LLVM, one number for each of `LANES` patients. The
-generated code is straight lines over such values: no loop that a compiler may or may not turn into
+A vector is a SIMD vector of LLVM, one number for each of `LANES` patients. A function of lanes is
+ordinary Python that runs once, while it is compiled, on values that stand for these vectors: each
+operation writes the instruction that will do it. Numba spends no time on its types and variables,
+and what comes out is straight lines over vectors: no loop that a compiler may or may not turn into
 vector code, no check whether arrays overlap. A processor with shorter vectors works through it in
-parts. Arrays that hold lanes are flat, ``[index * LANES + lane]``; `load` and `store` count in
-whole vectors.
+parts.
 
-`select`, `bits`, `from_bits`, `maximum`, `minimum` and `sqrt` take single numbers too, so that a
-function written with them serves both.
+Arrays of lanes are flat, ``[index * LANES + lane]``; `load` and `store` count in whole vectors.
+What is known when the function is compiled, such as a plain ``range``, is written out; `each`
+writes a loop and `when` a condition. Single numbers take part as well.
+
+`carkinetics.solve.written` hands functions of lanes to numba.
 """
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable
+import copy
+import functools
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
-from numba import njit, types
 from numba.core import cgutils
-from numba.core.typing.templates import AbstractTemplate, infer_global, signature
-from numba.extending import intrinsic, lower_builtin, models, register_model
 
 LANES = 8
-# Functions of lanes are compiled into those that call them.
-inlined = njit(error_model="numpy", fastmath={"contract"}, forceinline=True)
+DOUBLE, INT, TRUTH = ir.DoubleType(), ir.IntType(64), ir.IntType(1)
+_VECTOR = {of: ir.VectorType(of, LANES) for of in (DOUBLE, INT, TRUTH)}
 _CONTRACT = ("contract",)  # a * b + c may become one fused instruction
+_writer = threading.local()
 
 
-class LanesType(types.Type):
-    """The type of vectors: of doubles, of 64-bit integers, or of truth values."""
-
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-        super().__init__(name=f"Lanes{LANES}_{kind}")
-
-
-_ELEMENT = {"double": ir.DoubleType(), "int": ir.IntType(64), "bool": ir.IntType(1)}
-_SCALAR = {"double": types.float64, "int": types.int64, "bool": types.boolean}
-Lanes, IntLanes, Mask = LanesType("double"), LanesType("int"), LanesType("bool")
+@contextmanager
+def written_by(builder: Any) -> Iterator[None]:
+    """Let an LLVM builder write what functions of lanes do that are called meanwhile."""
+    before = getattr(_writer, "builder", None)
+    _writer.builder = builder
+    try:
+        yield
+    finally:
+        _writer.builder = before
 
 
-@register_model(LanesType)
-class _LanesModel(models.PrimitiveModel):
-    def __init__(self, manager: Any, of: LanesType) -> None:
-        super().__init__(manager, of, _vector(of.kind))
+@functools.lru_cache(maxsize=4096)
+def _constant(of: Any, number: float, is_vector: bool) -> ir.Constant:
+    number = float(number) if of == DOUBLE else int(number)
+    return ir.Constant(_VECTOR[of], [number] * LANES) if is_vector else ir.Constant(of, number)
 
 
-def _vector(kind: str) -> ir.VectorType:
-    return ir.VectorType(_ELEMENT[kind], LANES)
+class Value:
+    """A double, an integer or a truth value of the compiled function, or a vector of them."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, llvm: Any) -> None:
+        self.llvm = llvm
+        self.is_vector = isinstance(llvm.type, ir.VectorType)
+        self.of = llvm.type.element if self.is_vector else llvm.type
+
+    def __bool__(self) -> bool:
+        raise TypeError("known only when the function runs: use select, when or each")
+
+    def __add__(self, other: Any) -> Value:
+        return _written("add", self, other)
+
+    def __radd__(self, other: Any) -> Value:
+        return _written("add", other, self)
+
+    def __sub__(self, other: Any) -> Value:
+        return _written("sub", self, other)
+
+    def __rsub__(self, other: Any) -> Value:
+        return _written("sub", other, self)
+
+    def __mul__(self, other: Any) -> Value:
+        return _written("mul", self, other)
+
+    def __rmul__(self, other: Any) -> Value:
+        return _written("mul", other, self)
+
+    def __truediv__(self, other: Any) -> Value:
+        return _written("div", self, other)
+
+    def __rtruediv__(self, other: Any) -> Value:
+        return _written("div", other, self)
+
+    def __neg__(self) -> Value:
+        return _written("neg", self)
+
+    def __abs__(self) -> Value:
+        return _written("abs", self)
+
+    def __lshift__(self, other: Any) -> Value:
+        return _written("shl", self, other)
+
+    def __rshift__(self, other: Any) -> Value:
+        return _written("shr", self, other)
+
+    def __and__(self, other: Any) -> Value:
+        return _written("and", self, other)
+
+    def __or__(self, other: Any) -> Value:
+        return _written("or", self, other)
+
+    def __invert__(self) -> Value:
+        return _written("not", self)
+
+    def __lt__(self, other: Any) -> Value:
+        return _compared("<", self, other)
+
+    def __le__(self, other: Any) -> Value:
+        return _compared("<=", self, other)
+
+    def __gt__(self, other: Any) -> Value:
+        return _compared(">", self, other)
+
+    def __ge__(self, other: Any) -> Value:
+        return _compared(">=", self, other)
+
+    def __eq__(self, other: object) -> Value:  # type: ignore[override]
+        return _compared("==", self, other)
+
+    def __ne__(self, other: object) -> Value:  # type: ignore[override]
+        return _compared("!=", self, other)
 
 
-def _spread(context: Any, builder: Any, value: Any, of: types.Type, kind: str) -> Any:
-    """Return a vector: the value itself, or a single number in every lane."""
-    if isinstance(of, LanesType):
-        return value
-    number = context.cast(builder, value, of, _SCALAR[kind])
-    nothing = ir.Constant(_vector(kind), ir.Undefined)
-    first = builder.insert_element(nothing, number, ir.Constant(ir.IntType(32), 0))
-    order = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-    return builder.shuffle_vector(first, nothing, order)
+def converted(of: Any, is_vector: bool, value: Any) -> Any:
+    """Return the LLVM value of a number or a `Value` in a type; a single number in every lane."""
+    if not isinstance(value, Value):
+        return _constant(of, value, is_vector)
+    builder, llvm = _writer.builder, value.llvm
+    if value.of == INT and of == DOUBLE:
+        llvm = builder.sitofp(llvm, _VECTOR[of] if value.is_vector else of)
+    if value.is_vector or not is_vector:
+        return llvm
+    nothing = ir.Constant(_VECTOR[of], ir.Undefined)
+    first = builder.insert_element(nothing, llvm, ir.Constant(ir.IntType(32), 0))
+    everywhere = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+    return builder.shuffle_vector(first, nothing, everywhere)
 
 
-def _operator(
-    function: Callable[..., Any], kind: str, result: LanesType, emit: Callable[..., Any]
-) -> None:
-    """Let an operator of Python take vectors of a kind, one of two perhaps a single number."""
-
-    @infer_global(function)
-    class _Typing(AbstractTemplate):
-        def generic(self, args: Any, kws: Any) -> Any:
-            kinds = {a.kind for a in args if isinstance(a, LanesType)}
-            single = all(isinstance(a, (LanesType, types.Number, types.Boolean)) for a in args)
-            return signature(result, *args) if kinds == {kind} and single else None
-
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        found = [_spread(context, builder, v, a, kind) for v, a in zip(args, sig.args, strict=True)]
-        return emit(builder, *found)
-
-    of = _KINDS[kind]
-    lower_builtin(function, of)(lower)
-    lower_builtin(function, of, of)(lower)
-    lower_builtin(function, of, types.Number)(lower)
-    lower_builtin(function, types.Number, of)(lower)
+def _alike(*values: Any) -> tuple[Any, list[Any]]:
+    """Return a common type, and the LLVM values in it: vectors if one of them is a vector."""
+    own = [value for value in values if isinstance(value, Value)]
+    of = DOUBLE if any(value.of == DOUBLE for value in own) else own[0].of
+    is_vector = any(value.is_vector for value in own)
+    return of, [converted(of, is_vector, value) for value in values]
 
 
-def _compare(sign: str) -> Callable[..., Any]:
+_INSTRUCTIONS: dict[tuple[str, Any], Callable[..., Any]] = {
+    ("add", DOUBLE): lambda b, x, y: b.fadd(x, y, flags=_CONTRACT),
+    ("sub", DOUBLE): lambda b, x, y: b.fsub(x, y, flags=_CONTRACT),
+    ("mul", DOUBLE): lambda b, x, y: b.fmul(x, y, flags=_CONTRACT),
+    ("div", DOUBLE): lambda b, x, y: b.fdiv(x, y),
+    ("neg", DOUBLE): lambda b, x: b.fneg(x),
+    ("abs", DOUBLE): lambda b, x: _call("fabs", x),
+    ("add", INT): lambda b, x, y: b.add(x, y),
+    ("sub", INT): lambda b, x, y: b.sub(x, y),
+    ("mul", INT): lambda b, x, y: b.mul(x, y),
+    ("shl", INT): lambda b, x, y: b.shl(x, y),
+    ("shr", INT): lambda b, x, y: b.ashr(x, y),
+    ("and", INT): lambda b, x, y: b.and_(x, y),
+    ("or", INT): lambda b, x, y: b.or_(x, y),
+    ("and", TRUTH): lambda b, x, y: b.and_(x, y),
+    ("or", TRUTH): lambda b, x, y: b.or_(x, y),
+    ("not", TRUTH): lambda b, x: b.not_(x),
+}
+
+
+def _written(name: str, *values: Any) -> Value:
+    of, found = _alike(*values)
+    return Value(_INSTRUCTIONS[name, of](_writer.builder, *found))
+
+
+def _compared(sign: str, *values: Any) -> Value:
+    builder, (of, found) = _writer.builder, _alike(*values)
+    if of == INT:
+        return Value(builder.icmp_signed(sign, *found))
     # False where a number is missing (NaN); "not equal" is true there.
-    def emit(builder: Any, a: Any, b: Any) -> Any:
-        compare = builder.fcmp_unordered if sign == "!=" else builder.fcmp_ordered
-        return compare(sign, a, b)
-
-    return emit
+    compare = builder.fcmp_unordered if sign == "!=" else builder.fcmp_ordered
+    return Value(compare(sign, *found))
 
 
-_KINDS = {"double": Lanes, "int": IntLanes, "bool": Mask}
-_operator(operator.add, "double", Lanes, lambda b, x, y: b.fadd(x, y, flags=_CONTRACT))
-_operator(operator.sub, "double", Lanes, lambda b, x, y: b.fsub(x, y, flags=_CONTRACT))
-_operator(operator.mul, "double", Lanes, lambda b, x, y: b.fmul(x, y, flags=_CONTRACT))
-_operator(operator.truediv, "double", Lanes, lambda b, x, y: b.fdiv(x, y))
-_operator(operator.neg, "double", Lanes, lambda b, x: b.fneg(x))
-_operator(abs, "double", Lanes, lambda b, x: _call(b, "fabs", x))
-for _function, _sign in (
-    (operator.lt, "<"),
-    (operator.le, "<="),
-    (operator.gt, ">"),
-    (operator.ge, ">="),
-    (operator.eq, "=="),
-    (operator.ne, "!="),
-):
-    _operator(_function, "double", Mask, _compare(_sign))
-_operator(operator.add, "int", IntLanes, lambda b, x, y: b.add(x, y))
-_operator(operator.lshift, "int", IntLanes, lambda b, x, y: b.shl(x, y))
-_operator(operator.rshift, "int", IntLanes, lambda b, x, y: b.ashr(x, y))
-_operator(operator.and_, "int", IntLanes, lambda b, x, y: b.and_(x, y))
-_operator(operator.or_, "int", IntLanes, lambda b, x, y: b.or_(x, y))
-_operator(operator.and_, "bool", Mask, lambda b, x, y: b.and_(x, y))
-_operator(operator.or_, "bool", Mask, lambda b, x, y: b.or_(x, y))
-_operator(operator.invert, "bool", Mask, lambda b, x: b.not_(x))
-
-
-def _call(builder: Any, name: str, value: Any) -> Any:
+def _call(name: str, value: Any) -> Any:
     """Call a function that LLVM knows for vectors and single numbers."""
     suffix = f"v{LANES}f64" if isinstance(value.type, ir.VectorType) else "f64"
     of = ir.FunctionType(value.type, [value.type])
-    function = cgutils.get_or_insert_function(builder.module, of, f"llvm.{name}.{suffix}")
-    return builder.call(function, [value])
+    module = _writer.builder.module
+    function = cgutils.get_or_insert_function(module, of, f"llvm.{name}.{suffix}")
+    return _writer.builder.call(function, [value])
 
 
-def _address(context: Any, builder: Any, array: Any, of: types.Array, index: Any) -> Any:
-    data = context.make_array(of)(context, builder, array).data
-    first = builder.mul(index, ir.Constant(index.type, LANES))
-    return builder.bitcast(builder.gep(data, [first]), _vector("double").as_pointer())
+class Array:
+    """Memory of vectors, from a place on that is counted in vectors."""
+
+    def __init__(self, pointer: Any, first: int = 0) -> None:
+        self.pointer = _writer.builder.bitcast(pointer, _VECTOR[DOUBLE].as_pointer())
+        self.first = first
+
+    def part(self, first: int) -> Array:
+        """Return the same memory from another place on."""
+        part = copy.copy(self)
+        part.first = self.first + first
+        return part
+
+    def address(self, index: Any) -> Any:
+        """Return the address of vector number `index`."""
+        place = converted(INT, False, self.first + index)
+        return _writer.builder.gep(self.pointer, [place])
 
 
-@intrinsic
-def load(typing_context: Any, array: Any, index: Any) -> Any:
+def load(array: Array, index: Any) -> Value:
     """Return vector number `index` of an array."""
-
-    def emit(context: Any, builder: Any, sig: Any, arguments: Any) -> Any:
-        at = context.cast(builder, arguments[1], sig.args[1], types.intp)
-        value = builder.load(_address(context, builder, arguments[0], sig.args[0], at))
-        value.align = 8
-        return value
-
-    return Lanes(array, index), emit
+    address = array.address(index)
+    return Value(_writer.builder.load(address, align=8))
 
 
-@intrinsic
-def store(typing_context: Any, array: Any, index: Any, value: Any) -> Any:
+def store(array: Array, index: Any, value: Any) -> None:
     """Put a vector, or a single number for all lanes, at place number `index` of an array."""
-
-    def emit(context: Any, builder: Any, sig: Any, arguments: Any) -> Any:
-        at = context.cast(builder, arguments[1], sig.args[1], types.intp)
-        address = _address(context, builder, arguments[0], sig.args[0], at)
-        value = _spread(context, builder, arguments[2], sig.args[2], "double")
-        builder.store(value, address).align = 8
-        return context.get_dummy_value()
-
-    return types.void(array, index, value), emit
+    address = array.address(index)
+    _writer.builder.store(converted(DOUBLE, True, value), address, align=8)
 
 
-@intrinsic
-def select(typing_context: Any, condition: Any, yes: Any, no: Any) -> Any:
+def local(vectors: int) -> Array:
+    """Make an array that lives as long as the call."""
+    return Array(cgutils.alloca_once(_writer.builder, _VECTOR[DOUBLE], vectors))
+
+
+def select(condition: Any, yes: Any, no: Any) -> Any:
     """Return `yes` where the condition holds, else `no`."""
-    result = Lanes if isinstance(condition, LanesType) else types.float64
-
-    def emit(context: Any, builder: Any, sig: Any, arguments: Any) -> Any:
-        if result is Lanes:
-            values = [
-                _spread(context, builder, v, a, "double")
-                for v, a in zip(arguments[1:], sig.args[1:], strict=True)
-            ]
-        else:
-            values = [
-                context.cast(builder, v, a, types.float64)
-                for v, a in zip(arguments[1:], sig.args[1:], strict=True)
-            ]
-        return builder.select(arguments[0], *values)
-
-    return result(condition, yes, no), emit
+    if not isinstance(condition, Value):
+        return yes if condition else no
+    own = [value for value in (condition, yes, no) if isinstance(value, Value)]
+    is_vector = any(value.is_vector for value in own)
+    # A single condition may choose between vectors.
+    found = [converted(DOUBLE, is_vector, value) for value in (yes, no)]
+    return Value(_writer.builder.select(condition.llvm, *found))
 
 
-@intrinsic
-def any_lane(typing_context: Any, mask: Any) -> Any:
+def any_lane(mask: Value) -> Value:
     """Return whether a condition holds in any lane."""
-
-    def emit(context: Any, builder: Any, sig: Any, arguments: Any) -> Any:
-        whole = builder.bitcast(arguments[0], ir.IntType(LANES))
-        return builder.icmp_unsigned("!=", whole, ir.Constant(whole.type, 0))
-
-    return types.boolean(mask), emit
+    whole = _writer.builder.bitcast(mask.llvm, ir.IntType(LANES))
+    return Value(_writer.builder.icmp_unsigned("!=", whole, ir.Constant(whole.type, 0)))
 
 
-@intrinsic
-def spread(typing_context: Any, number: Any) -> Any:
-    """Return a vector with the same number in every lane."""
-
-    def emit(context: Any, builder: Any, sig: Any, arguments: Any) -> Any:
-        return _spread(context, builder, arguments[0], sig.args[0], "double")
-
-    return Lanes(number), emit
+def _bitcast(value: Any, before: Any, after: Any) -> Value:
+    is_vector = isinstance(value, Value) and value.is_vector
+    target = _VECTOR[after] if is_vector else after
+    return Value(_writer.builder.bitcast(converted(before, is_vector, value), target))
 
 
-@intrinsic
-def bits(typing_context: Any, x: Any) -> Any:
+def bits(x: Any) -> Value:
     """Return the 64 bits of a double as an integer."""
-    result = IntLanes if isinstance(x, LanesType) else types.int64
-
-    def emit(context: Any, builder: Any, sig: Any, arguments: Any) -> Any:
-        return builder.bitcast(arguments[0], context.get_value_type(result))
-
-    return result(x), emit
+    return _bitcast(x, DOUBLE, INT)
 
 
-@intrinsic
-def from_bits(typing_context: Any, x: Any) -> Any:
+def from_bits(x: Any) -> Value:
     """Return the double with these 64 bits."""
-    result = Lanes if isinstance(x, LanesType) else types.float64
-
-    def emit(context: Any, builder: Any, sig: Any, arguments: Any) -> Any:
-        return builder.bitcast(arguments[0], context.get_value_type(result))
-
-    return result(x), emit
+    return _bitcast(x, INT, DOUBLE)
 
 
-@intrinsic
-def sqrt(typing_context: Any, x: Any) -> Any:
+def sqrt(x: Any) -> Value:
     """Return the square root, NaN of a negative number."""
+    is_vector = isinstance(x, Value) and x.is_vector
+    return Value(_call("sqrt", converted(DOUBLE, is_vector, x)))
 
-    def emit(context: Any, builder: Any, sig: Any, arguments: Any) -> Any:
-        return _call(builder, "sqrt", arguments[0])
 
-    return x(x), emit
+def each(*bounds: Any) -> Iterator[Value]:
+    """Write a loop over ``range(*bounds)``, whose body runs only once while it is written."""
+    first, last = bounds if len(bounds) == 2 else (0, *bounds)
+    first, last = converted(INT, False, first), converted(INT, False, last)
+    with cgutils.for_range(_writer.builder, last, start=first) as loop:
+        yield Value(loop.index)
+
+
+@contextmanager
+def when(condition: Any) -> Iterator[None]:
+    """Write what is done only where a single condition holds."""
+    with _writer.builder.if_then(converted(TRUTH, False, condition)):
+        yield
+
+
+class Table:
+    """Constants that compiled functions look up by numbers known only when they run."""
+
+    def __init__(self, numbers: Any) -> None:
+        self._numbers = np.asarray(numbers, np.float64)
+
+    def __getitem__(self, place: Any) -> Any:
+        place = place if isinstance(place, tuple) else (place,)
+        if not any(isinstance(number, Value) for number in place):
+            return float(self._numbers[place])
+        index: Any = 0
+        for number, size in zip(place, self._numbers.shape, strict=True):
+            index = index * size + number
+        builder = _writer.builder
+        name = f"table.{id(self)}"
+        values = ir.Constant(
+            ir.ArrayType(DOUBLE, self._numbers.size), self._numbers.ravel().tolist()
+        )
+        known = builder.module.globals.get(name)
+        table = known or cgutils.global_constant(builder.module, name, values)
+        address = builder.gep(table, [INT(0), converted(INT, False, index)])
+        return Value(builder.load(address))
+
+
+class Layout:
+    """Where arrays of lanes lie in one flat array.
+
+    Parameters
+    ----------
+    **vectors : int
+        Name and size of each, in vectors.
+    """
+
+    def __init__(self, **vectors: int) -> None:
+        self.first = dict(zip(vectors, np.cumsum([0, *vectors.values()]).tolist(), strict=False))
+        self.size = sum(vectors.values())
+
+    def arrays(self, whole: Array) -> SimpleNamespace:
+        """Return the arrays by their names."""
+        return SimpleNamespace(**{name: whole.part(first) for name, first in self.first.items()})
+
+    def place(self, name: str) -> int:
+        """Return where an array begins in the flat array, counted in numbers."""
+        return self.first[name] * LANES

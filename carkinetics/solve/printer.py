@@ -282,4 +282,4 @@ def _indent(lines: Iterable[str]) -> list[str]:
 
 def function(name: str, arguments: str, body: Sequence[str]) -> str:
     """Write a function of lanes from the lines of its body."""
-    return "\n".join(["@inlined", f"def {name}({arguments}):", *_indent(body or ["pass"])])
+    return "\n".join([f"def {name}({arguments}):", *_indent(body or ["pass"])])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from carkinetics.solve.lanes import LANES
+from carkinetics.solve.written import compiled
 
 
-@njit(error_model="numpy")
+@compiled
 def workspace(vectors):
     """Return zeros for so many vectors, from a place on where a cache line begins."""
     size = vectors * LANES
@@ -17,7 +17,7 @@ def workspace(vectors):
     return buffer[skip : skip + size]
 
 
-@njit(error_model="numpy")
+@compiled
 def longest_first(offsets, days):
     """Return the patients that have samples, those followed longest first (a Shell sort).
 

@@ -11,15 +11,15 @@ doi 10.1007/s10543-023-00967-x (coefficients, and the interpolant of order 4).
 
 from __future__ import annotations
 
-import numpy as np
+from carkinetics.solve.lanes import Table
 
 STAGES = 8
 GAMMA = 0.21193756319429014
 # Days of the stages, as fractions of the step; factors of the derivative of the rates by time.
-DAY = np.array(
+DAY = Table(
     [0.0, 0.6358126895828704, 0.4095798393397535, 0.9769306725060716, 0.4288403609558664, 1, 1, 1]
 )
-IN_TIME = np.array(
+IN_TIME = Table(
     [
         0.21193756319429014, -0.42387512638858027, -0.3384627126235924, 1.8046452872882734,
         2.325825639765069, 0.0, 0.0, 0.0,
@@ -55,12 +55,12 @@ _SIDE = [
 ]  # fmt: skip
 
 
-def _square(rows: list[list[float]]) -> np.ndarray:
-    return np.array([row + [0.0] * (STAGES - len(row)) for row in rows])
+def _square(rows: list[list[float]]) -> Table:
+    return Table([row + [0.0] * (STAGES - len(row)) for row in rows])
 
 
 STATE, SIDE = _square(_STATE), _square(_SIDE)
-BETWEEN = np.array(
+BETWEEN = Table(
     [
         [25.948786856663858, -2.5579724845846235, 10.433815404888879, -2.3679251022685204,
          0.524948541321073, 1.1241088310450404, 0.4272876194431874, -0.17202221070155493],

@@ -4,10 +4,11 @@ This file is a working solver for one built-in example, exponential decay. The c
 copies it and replaces the part between the two marks with the functions of a real model; what it
 emits is therefore this file with other equations.
 
-All work arrays are flat, ``[index * LANES + lane]``, and are loaded and stored in whole vectors:
-see `carkinetics.solve.lanes`. Each lane has its own step. A lane that has reached its patient's
-last day takes the next patient, so that no lane idles for long; no lane ever reads another, and a
-patient's result does not depend on the company.
+What is done for all lanes at once are functions of lanes: see `carkinetics.solve.lanes`. All their
+arrays lie in one, ``room``, as `LAYOUT` says. Numba compiles the loop around them, and what is done
+for single lanes. Each lane has its own step. A lane that has reached its patient's last day takes
+the next patient, so that no lane idles for long; no lane ever reads another, and a patient's result
+does not depend on the company.
 
 How a step is made is the affair of a method: `carkinetics.solve.explicit`, or
 `carkinetics.solve.implicit` for stiff models.
@@ -16,7 +17,7 @@ How a step is made is the affair of a method: `carkinetics.solve.explicit`, or
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 
 # --- curve features: begin ---
 from carkinetics.solve import curve_features as features
@@ -37,15 +38,17 @@ from carkinetics.solve.fastmath import (  # noqa: F401
 )
 from carkinetics.solve.lanes import (  # noqa: F401
     LANES,
+    Layout,
     any_lane,
-    inlined,
+    each,
     load,
     select,
-    spread,
     sqrt,
     store,
+    when,
 )
 from carkinetics.solve.queue import longest_first, workspace
+from carkinetics.solve.written import compiled, inlined, inlined_with
 
 # Logarithm below which outputs take a state to be that small: a rate can still be divided by it.
 LOWEST_LOG = -650.0
@@ -57,13 +60,11 @@ N_STATE, N_PAR, N_SHARED, N_SENS, N_MEMO, N_OUT = 1, 2, 1, 2, 1, 1
 BEFORE, AFTER = np.empty(0), np.empty(0)
 
 
-@inlined
 def prepare(p, c):
     """Compute what depends on the parameters only."""
     store(c, 0, -load(p, 1))
 
 
-@inlined
 def start(p, c, y, s):
     """Compute states and sensitivities on day 0."""
     store(y, 0, load(p, 0))
@@ -71,7 +72,6 @@ def start(p, c, y, s):
     store(s, 1, 0.0)
 
 
-@inlined
 def right_side(stage, t, y, p, c, dy, memo, scale):
     """Compute, at a stage, the time derivatives of the states and what sensitivities need.
 
@@ -83,7 +83,6 @@ def right_side(stage, t, y, p, c, dy, memo, scale):
     store(scale, stage * N_STATE, y0)
 
 
-@inlined
 def sensitivity_side(stage, memo, s, p, c, ds):
     """Compute the time derivatives of the sensitivities at a stage."""
     rate = load(c, 0)
@@ -91,21 +90,18 @@ def sensitivity_side(stage, memo, s, p, c, ds):
     store(ds, stage * N_SENS + 1, rate * load(s, 1) + load(memo, stage * N_MEMO))
 
 
-@inlined
 def output_lanes(t, y, p, c, out):
     """Compute log levels, then their time derivatives."""
     store(out, 0, log(load(y, 0)))
     store(out, 1, load(c, 0))
 
 
-@inlined
 def output_sensitivity_lanes(t, y, s, p, c, jacobian):
     """Compute the derivatives of the log levels by all parameters."""
     store(jacobian, 0, load(s, 0) / load(y, 0))
     store(jacobian, 1, load(s, 1) / load(y, 0))
 
 
-@inlined
 def take_dose(event, p, c, y, s, new_y, new_s):
     """Compute states and sensitivities after known day number `event`."""
 
@@ -122,62 +118,163 @@ HAS_DOSE = np.zeros(0, np.bool_)
 SOLVED, TOO_MANY_STEPS, NOT_FINITE = 0, 1, 2
 IDLE = -np.inf  # last day of a lane without a patient
 
-(
-    make_work, refresh, try_step, sensitivity_step, states_between, sensitivities_between,
-    state_at_end, keep,
-) = METHOD  # fmt: skip
+LAYOUT = Layout(
+    p=N_PAR, c=N_SHARED, y=N_STATE, s=N_SENS, first_y=N_STATE, first_s=N_SENS, largest=N_STATE,
+    # Day and planned step; its length, error and end, and the step after it; memory of the control.
+    t=1, h=1, step=1, error=1, end=1, following=1, past=2,
+    # The next switch of the equations, the next and the last day that is wanted; steps so far.
+    limit=1, next_day=1, last_day=1, tried=1,
+    # 1 where a lane has just taken a patient, must begin anew, has reached a sample; what is not
+    # zero where a sample was not finite.
+    taken=1, fresh=1, due=1, broken=1,
+    # A place inside the step: day, states, sensitivities, log levels and slopes, derivatives.
+    day_at=1, y_at=N_STATE, s_at=N_SENS, out=2 * N_OUT, jac=N_OUT * N_PAR,
+    **METHOD.vectors,
+)  # fmt: skip
+SIZE = LAYOUT.size
+P, Y, S, FIRST_Y, FIRST_S = map(LAYOUT.place, ("p", "y", "s", "first_y", "first_s"))
+T, H, PAST, STEP, ERROR = map(LAYOUT.place, ("t", "h", "past", "step", "error"))
+LIMIT, NEXT_DAY, LAST_DAY, TRIED = map(LAYOUT.place, ("limit", "next_day", "last_day", "tried"))
+TAKEN, FRESH, DUE, BROKEN = map(LAYOUT.place, ("taken", "fresh", "due", "broken"))
+OUT, JAC = map(LAYOUT.place, ("out", "jac"))
 
 
 @inlined
-def write_row(row, lane, out, jac, level, slope, jacobian):
-    """Write the outputs of one lane into the row of its sample."""
-    for j in range(N_OUT):
-        level[row, j] = out[j * LANES + lane]
-        slope[row, j] = out[(N_OUT + j) * LANES + lane]
-        if jacobian.shape[0] > 0:
-            for q in range(N_PAR):
-                jacobian[row, j, q] = jac[(j * N_PAR + q) * LANES + lane]
+def admit(room):
+    """Compute the states of day 0 in the lanes that have just taken a patient."""
+    at = LAYOUT.arrays(room)
+    prepare(at.p, at.c)
+    start(at.p, at.c, at.first_y, at.first_s)
+    new = load(at.taken, 0) > 0.0
+    for i in each(N_STATE):
+        store(at.y, i, select(new, load(at.first_y, i), load(at.y, i)))
+        store(at.largest, i, select(new, 0.0, load(at.largest, i)))
+    for i in each(N_SENS):
+        store(at.s, i, select(new, load(at.first_s, i), load(at.s, i)))
 
 
 @inlined
+def begin_anew(room, with_sensitivity):
+    """Compute what a step begins with in the lanes that have a new state."""
+    at = LAYOUT.arrays(room)
+    METHOD.refresh(load(at.fresh, 0) > 0.0, at, with_sensitivity)
+    store(at.fresh, 0, 0.0)
+
+
+@inlined
+def attempt(room, tolerance, with_sensitivity):
+    """Try a step of every lane."""
+    at = LAYOUT.arrays(room)
+    for i in each(N_STATE):
+        store(at.largest, i, maximum(load(at.largest, i), abs(load(at.y, i))))
+    now, planned = load(at.t, 0), load(at.h, 0)
+    stop = minimum(load(at.limit, 0), load(at.last_day, 0))
+    length = maximum(0.0, minimum(planned, stop - now))
+    errors = METHOD.try_step(length, tolerance, at)
+    accepted = errors <= 1.0
+    changed = length * step_factor(errors, at.past)
+    with when(with_sensitivity):
+        METHOD.sensitivity_step(length, at)
+    # Cut short by a switch or by the last sample, and not by the error.
+    cut = accepted & (length < planned)
+    end = maximum(now, select(cut, stop, now + length))
+    store(at.step, 0, length)
+    store(at.error, 0, errors)
+    store(at.end, 0, select(accepted, end, now))
+    store(at.following, 0, select(cut, maximum(planned, changed), changed))
+
+
 def not_finite(n, found):
     """Return zero where all of n numbers are finite, NaN elsewhere."""
-    total = spread(0.0)
+    total = 0.0
     for i in range(n):
         total = total + (load(found, i) - load(found, i))
     return total
 
 
+@inlined_with(types.boolean)
+def reach_samples(room, with_sensitivity):
+    """Compute the outputs of the lanes whose next sample lies in their step, if there are any."""
+    at = LAYOUT.arrays(room)
+    now, end, length, day = (load(a, 0) for a in (at.t, at.end, at.step, at.next_day))
+    reached = (load(at.error, 0) <= 1.0) & (day <= end)
+    some = any_lane(reached)
+    with when(some):
+        within = reached & (day > now) & (length > 0.0)
+        fraction = select(within, (day - now) / select(within, length, 1.0), 0.0)
+        store(at.day_at, 0, day)
+        METHOD.states_between(fraction, length, at, at.y_at)
+        output_lanes(at.day_at, at.y_at, at.p, at.c, at.out)
+        unsound = not_finite(2 * N_OUT, at.out)
+        store(at.broken, 0, load(at.broken, 0) + select(reached, unsound, 0.0))
+        with when(with_sensitivity):
+            METHOD.sensitivities_between(fraction, length, at, at.s_at)
+            output_sensitivity_lanes(at.day_at, at.y_at, at.s_at, at.p, at.c, at.jac)
+            unsound = not_finite(N_OUT * N_PAR, at.jac)
+            store(at.broken, 0, load(at.broken, 0) + select(reached, unsound, 0.0))
+        store(at.due, 0, select(reached, 1.0, 0.0))
+    return some
+
+
+@inlined_with(types.boolean)
+def conclude(room, max_steps, with_sensitivity):
+    """End the step of every lane; return whether any lane must be looked at."""
+    at = LAYOUT.arrays(room)
+    accepted = load(at.error, 0) <= 1.0
+    end, following, count = load(at.end, 0), load(at.following, 0), load(at.tried, 0) + 1.0
+    idle = load(at.last_day, 0) == IDLE
+    finished = (load(at.next_day, 0) == np.inf) & ~idle
+    # --- curve features: begin ---
+    finished = finished & (end >= load(at.last_day, 0))
+    # --- curve features: end ---
+    switched = accepted & (end >= load(at.limit, 0))
+    stuck = ~accepted & (following < SMALLEST_STEP)
+    exhausted = ~idle & ~finished & (count >= max_steps)
+    store(at.t, 0, end)
+    store(at.h, 0, following)
+    store(at.tried, 0, count)
+    METHOD.keep(accepted, at, with_sensitivity)
+    return any_lane(finished | switched | stuck | exhausted)
+
+
+@inlined
+def add_dose(event, room):
+    """Compute what every lane would hold after known day number `event`."""
+    at = LAYOUT.arrays(room)
+    take_dose(event, at.p, at.c, at.y, at.s, at.first_y, at.first_s)
+
+
 # --- curve features: begin ---
 @inlined
-def inside(lanes, t, h, place):
+def inside(room, place):
     """Fill log levels and slopes at a place inside the step of every lane."""
-    fraction, step = load(place.fraction, 0), load(h, 0)
-    store(lanes.day, 0, load(t, 0) + fraction * step)
-    states_between(fraction, step, lanes.work, lanes.y_at)
-    output_lanes(lanes.day, lanes.y_at, lanes.work.p, lanes.work.c, place.out)
+    at, fraction = LAYOUT.arrays(room), load(place.fraction, 0)
+    step = load(at.step, 0)
+    store(at.day_at, 0, load(at.t, 0) + fraction * step)
+    METHOD.states_between(fraction, step, at, at.y_at)
+    output_lanes(at.day_at, at.y_at, at.p, at.c, place.out)
 
 
 @inlined
-def at_end(lanes, t, h, place):
+def at_end(room, place):
     """Fill log levels and slopes at the end of the step of every lane."""
-    store(lanes.day, 0, load(t, 0) + load(h, 0))
+    at = LAYOUT.arrays(room)
+    store(at.day_at, 0, load(at.t, 0) + load(at.step, 0))
     for i in range(N_STATE):
-        store(lanes.y_at, i, state_at_end(i, lanes.work))
-    output_lanes(lanes.day, lanes.y_at, lanes.work.p, lanes.work.c, place.out)
+        store(at.y_at, i, METHOD.state_at_end(i, at))
+    output_lanes(at.day_at, at.y_at, at.p, at.c, place.out)
 
 
 @inlined
-def gradient(lanes, t, h, place):
+def gradient(room, place):
     """Fill the derivatives of the log levels where `inside` has just been called."""
-    sensitivities_between(load(place.fraction, 0), load(h, 0), lanes.work, lanes.s_at)
-    output_sensitivity_lanes(
-        lanes.day, lanes.y_at, lanes.s_at, lanes.work.p, lanes.work.c, place.jacobian
-    )
+    at = LAYOUT.arrays(room)
+    METHOD.sensitivities_between(load(place.fraction, 0), load(at.step, 0), at, at.s_at)
+    output_sensitivity_lanes(at.day_at, at.y_at, at.s_at, at.p, at.c, place.jacobian)
 
 
 # --- curve features: end ---
-@njit(error_model="numpy", fastmath={"contract"})
+@compiled
 def integrate(
     params, offsets, days, queue, tolerance, max_steps, with_sensitivity,
     level, slope, jacobian, outcome, steps,
@@ -186,160 +283,108 @@ def integrate(
     # --- curve features: end ---
 ):  # fmt: skip
     """Solve the patients of the queue, as many at a time as there are lanes."""
-    work = make_work()
-    p, c, t, y, s, limit = work.p, work.c, work.t, work.y, work.s, work.limit
-    first_y, first_s = workspace(N_STATE), workspace(N_SENS)
-    h, step, error, past = workspace(1), workspace(1), workspace(1), workspace(2)
-    last_day, next_day, tried, broken = workspace(1), workspace(1), workspace(1), workspace(1)
-    taken, fresh, due, day_at = workspace(1), workspace(1), workspace(1), workspace(1)
-    y_at, s_at = workspace(N_STATE), workspace(N_SENS)
-    out, jac = workspace(2 * N_OUT), workspace(N_OUT * N_PAR)
+    room = workspace(SIZE)
     cursor, last = np.zeros(LANES, np.int64), np.zeros(LANES, np.int64)
     patient, switch = np.zeros(LANES, np.int64), np.zeros(LANES, np.int64)
     waiting, running, stale = 0, 0, False
     for lane in range(LANES):
-        patient[lane], last_day[lane], next_day[lane] = -1, IDLE, np.inf
-        limit[lane] = np.inf
+        patient[lane], room[LAST_DAY + lane], room[NEXT_DAY + lane] = -1, IDLE, np.inf
+        room[LIMIT + lane] = np.inf
         if queue.shape[0] > 0:
             # A lane that never gets a patient computes with ordinary numbers.
             for q in range(N_PAR):
-                p[q * LANES + lane] = params[queue[0], q]
+                room[P + q * LANES + lane] = params[queue[0], q]
     # --- curve features: begin ---
-    lanes = features.Lanes(work, workspace(1), workspace(N_STATE), workspace(N_SENS))
-    progress = features.make_progress(LANES, N_OUT, N_PAR, wanted)
-    place = features.make_place(LANES, N_OUT, N_PAR)
+    t, step, error = room[T : T + LANES], room[STEP : STEP + LANES], room[ERROR : ERROR + LANES]
+    progress = features.make_progress(N_OUT, N_PAR, wanted)
+    place = features.make_place(N_OUT, N_PAR)
     # --- curve features: end ---
 
     while True:
         if running < LANES and waiting < queue.shape[0]:
             for lane in range(LANES):
-                taken[lane] = 0.0
+                room[TAKEN + lane] = 0.0
                 if patient[lane] >= 0 or waiting == queue.shape[0]:
                     continue
                 who = queue[waiting]
                 for q in range(N_PAR):
-                    p[q * LANES + lane] = params[who, q]
-                taken[lane] = fresh[lane] = 1.0
+                    room[P + q * LANES + lane] = params[who, q]
+                room[TAKEN + lane] = room[FRESH + lane] = 1.0
                 patient[lane], cursor[lane], last[lane] = who, offsets[who], offsets[who + 1]
-                next_day[lane], last_day[lane] = days[cursor[lane]], days[last[lane] - 1]
-                t[lane], h[lane], switch[lane] = 0.0, FIRST_STEP, 0
-                past[lane], past[LANES + lane] = 0.0, 0.0
-                tried[lane], broken[lane] = 0.0, 0.0
-                limit[lane] = BEFORE[0] if BEFORE.shape[0] > 0 else np.inf
+                room[NEXT_DAY + lane] = days[cursor[lane]]
+                room[LAST_DAY + lane] = days[last[lane] - 1]
+                room[T + lane], room[H + lane], switch[lane] = 0.0, FIRST_STEP, 0
+                room[PAST + lane] = room[PAST + LANES + lane] = 0.0
+                room[TRIED + lane] = room[BROKEN + lane] = 0.0
+                room[LIMIT + lane] = BEFORE[0] if BEFORE.shape[0] > 0 else np.inf
                 waiting, running, stale = waiting + 1, running + 1, True
                 # --- curve features: begin ---
-                last_day[lane] = features.begin(lane, who, wanted, progress, last_day[lane])
+                room[LAST_DAY + lane] = features.begin(
+                    lane, who, wanted, progress, room[LAST_DAY + lane]
+                )
                 # --- curve features: end ---
-            prepare(p, c)
-            start(p, c, first_y, first_s)
-            new = load(taken, 0) > 0.0
-            for i in range(N_STATE):
-                store(y, i, select(new, load(first_y, i), load(y, i)))
-                store(work.largest, i, select(new, 0.0, load(work.largest, i)))
-            for i in range(N_SENS):
-                store(s, i, select(new, load(first_s, i), load(s, i)))
+            admit(room)
         if running == 0:
             break
         if stale:
-            refresh(load(fresh, 0) > 0.0, work, with_sensitivity)
-            store(fresh, 0, 0.0)
+            begin_anew(room, with_sensitivity)
             stale = False
-        for i in range(N_STATE):
-            store(work.largest, i, maximum(load(work.largest, i), abs(load(y, i))))
-
-        now, planned = load(t, 0), load(h, 0)
-        stop = minimum(load(limit, 0), load(last_day, 0))
-        length = maximum(0.0, minimum(planned, stop - now))
-        errors = try_step(length, tolerance, work)
-        accepted = errors <= 1.0
-        changed = length * step_factor(errors, past)
-        if with_sensitivity:
-            sensitivity_step(length, work)
-
+        attempt(room, tolerance, with_sensitivity)
         # --- curve features: begin ---
-        store(step, 0, length)
-        store(error, 0, errors)
         features.follow(
-            inside, at_end, gradient, lanes, patient, error, t, step, wanted, progress, place, found
+            inside, at_end, gradient, room, patient, error, t, step, wanted, progress, place, found
         )
         # --- curve features: end ---
-        # Cut short by a switch or by the last sample, and not by the error.
-        cut = accepted & (length < planned)
-        end = maximum(now, select(cut, stop, now + length))
-        end = select(accepted, end, now)
-        following = select(cut, maximum(planned, changed), changed)
-        idle = load(last_day, 0) == IDLE
-        while True:
-            day = load(next_day, 0)
-            reached = accepted & (day <= end)
-            if not any_lane(reached):
-                break
-            within = reached & (day > now) & (length > 0.0)
-            fraction = select(within, (day - now) / select(within, length, 1.0), 0.0)
-            store(day_at, 0, day)
-            states_between(fraction, length, work, y_at)
-            output_lanes(day_at, y_at, p, c, out)
-            unsound = not_finite(2 * N_OUT, out)
-            if with_sensitivity:
-                sensitivities_between(fraction, length, work, s_at)
-                output_sensitivity_lanes(day_at, y_at, s_at, p, c, jac)
-                unsound = unsound + not_finite(N_OUT * N_PAR, jac)
-            store(broken, 0, load(broken, 0) + select(reached, unsound, 0.0))
-            store(due, 0, select(reached, 1.0, 0.0))
+        while reach_samples(room, with_sensitivity):
             for lane in range(LANES):
-                if due[lane] > 0.0:
-                    write_row(cursor[lane], lane, out, jac, level, slope, jacobian)
-                    cursor[lane] += 1
-                    next_day[lane] = days[cursor[lane]] if cursor[lane] < last[lane] else np.inf
-
-        count = load(tried, 0) + 1.0
-        finished = (load(next_day, 0) == np.inf) & ~idle
-        # --- curve features: begin ---
-        finished = finished & (end >= load(last_day, 0))
-        # --- curve features: end ---
-        switched = accepted & (end >= load(limit, 0))
-        stuck = ~accepted & (following < SMALLEST_STEP)
-        exhausted = ~idle & ~finished & (count >= max_steps)
-        store(t, 0, end)
-        store(h, 0, following)
-        store(tried, 0, count)
-        keep(accepted, work, with_sensitivity)
-        if not any_lane(finished | switched | stuck | exhausted):
+                if room[DUE + lane] > 0.0:
+                    row = cursor[lane]
+                    for j in range(N_OUT):
+                        level[row, j] = room[OUT + j * LANES + lane]
+                        slope[row, j] = room[OUT + (N_OUT + j) * LANES + lane]
+                        if with_sensitivity:
+                            for q in range(N_PAR):
+                                jacobian[row, j, q] = room[JAC + (j * N_PAR + q) * LANES + lane]
+                    cursor[lane] = row + 1
+                    room[NEXT_DAY + lane] = days[row + 1] if row + 1 < last[lane] else np.inf
+        if not conclude(room, max_steps, with_sensitivity):
             continue
         for lane in range(LANES):
             who = patient[lane]
             if who < 0:
                 continue
-            done = next_day[lane] == np.inf
+            done = room[NEXT_DAY + lane] == np.inf
             # --- curve features: begin ---
-            done &= t[lane] >= last_day[lane]
+            done &= room[T + lane] >= room[LAST_DAY + lane]
             # --- curve features: end ---
-            if h[lane] < SMALLEST_STEP and not done:
+            if room[H + lane] < SMALLEST_STEP and not done:
                 outcome[who] = NOT_FINITE
-            if tried[lane] >= max_steps and not done:
+            if room[TRIED + lane] >= max_steps and not done:
                 outcome[who] = TOO_MANY_STEPS
-            if t[lane] >= limit[lane]:
+            if room[T + lane] >= room[LIMIT + lane]:
                 if HAS_DOSE[switch[lane]]:
-                    take_dose(switch[lane], p, c, y, s, first_y, first_s)
+                    add_dose(switch[lane], room)
                     for i in range(N_STATE):
-                        y[i * LANES + lane] = first_y[i * LANES + lane]
+                        room[Y + i * LANES + lane] = room[FIRST_Y + i * LANES + lane]
                     for i in range(N_SENS):
-                        s[i * LANES + lane] = first_s[i * LANES + lane]
-                t[lane], fresh[lane], stale = AFTER[switch[lane]], 1.0, True
+                        room[S + i * LANES + lane] = room[FIRST_S + i * LANES + lane]
+                room[T + lane], room[FRESH + lane], stale = AFTER[switch[lane]], 1.0, True
                 switch[lane] += 1
-                limit[lane] = BEFORE[switch[lane]] if switch[lane] < BEFORE.shape[0] else np.inf
+                room[LIMIT + lane] = (
+                    BEFORE[switch[lane]] if switch[lane] < BEFORE.shape[0] else np.inf
+                )
                 # --- curve features: begin ---
                 progress.state[lane] = max(progress.state[lane], features.SWITCHED)
                 # --- curve features: end ---
             if done or outcome[who] != SOLVED:
-                if outcome[who] == SOLVED and broken[lane] != 0.0:
+                if outcome[who] == SOLVED and room[BROKEN + lane] != 0.0:
                     outcome[who] = NOT_FINITE
-                steps[who] = np.int64(tried[lane])
-                patient[lane], last_day[lane], next_day[lane] = -1, IDLE, np.inf
-                limit[lane], running = np.inf, running - 1
+                steps[who] = np.int64(room[TRIED + lane])
+                patient[lane], room[LAST_DAY + lane], room[NEXT_DAY + lane] = -1, IDLE, np.inf
+                room[LIMIT + lane], running = np.inf, running - 1
 
 
-@njit(error_model="numpy")
+@compiled
 def blank_failures(offsets, level, slope, jacobian, outcome):
     """Leave no number in the rows of a failure."""
     for i in range(outcome.shape[0]):
@@ -445,11 +490,9 @@ def solve_curves(
     outcome, steps = np.zeros(n_patient, np.int64), np.zeros(n_patient, np.int64)
     wanted = features.Wanted(peak_until, curves, area_offsets, area_days)
     found = features.make_features(n_patient, N_OUT, N_PAR, wanted)
-    # A lane whose samples are all behind it looks one day further than its last.
-    padded = np.append(days, np.inf)
     queue = longest_first(offsets, days)
     integrate(
-        params, offsets, padded, queue, tolerance, max_steps, True,
+        params, offsets, days, queue, tolerance, max_steps, True,
         level, slope, jacobian, outcome, steps, wanted, found,
     )  # fmt: skip
     blank_failures(offsets, level, slope, jacobian, outcome)

@@ -9,12 +9,9 @@ doi 10.1016/j.camwa.2011.06.002 (coefficients and the free interpolant of order 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from carkinetics.solve.lanes import inlined, load, store
+from carkinetics.solve.lanes import Array, Table, Value, each, load, store, when
 
 C2, C3, C4, C5 = 0.161, 0.327, 0.9, 0.9800255409045097
 A21 = 0.161
@@ -50,50 +47,46 @@ E1, E2, E3, E4, E5, E6, E7 = (
     -0.45808210592918697,
     0.015151515151515152,
 )
-STAGE = np.array([0.0, C2, C3, C4, C5, 1.0, 1.0])
+STAGE = Table([0.0, C2, C3, C4, C5, 1.0, 1.0])
 
 
-def make_stages(n: int) -> Callable[..., Any]:
-    """Make the function that sets out = y + h * sum(a[stage, j] * k[j]) for n vectors.
+def stage_values(
+    n: int, stage: Value, h: Value, y: Array, k: Array, out: Array, first: Any
+) -> None:
+    """Set out = y + h * sum(a[stage, j] * k[j]) for n vectors, at a stage from 1 to 6.
 
     Each stage is written out: what is zero is not multiplied.
     """
-
-    @inlined
-    def stage_values(stage, h, y, k, out, first):
-        if stage == 1:
-            for i in range(n):
-                store(out, first + i, load(y, i) + h * (A21 * load(k, i)))
-        elif stage == 2:
-            for i in range(n):
-                change = A31 * load(k, i) + A32 * load(k, n + i)
-                store(out, first + i, load(y, i) + h * change)
-        elif stage == 3:
-            for i in range(n):
-                change = A41 * load(k, i) + A42 * load(k, n + i) + A43 * load(k, 2 * n + i)
-                store(out, first + i, load(y, i) + h * change)
-        elif stage == 4:
-            for i in range(n):
-                change = A51 * load(k, i) + A52 * load(k, n + i)
-                change = change + A53 * load(k, 2 * n + i) + A54 * load(k, 3 * n + i)
-                store(out, first + i, load(y, i) + h * change)
-        elif stage == 5:
-            for i in range(n):
-                change = A61 * load(k, i) + A62 * load(k, n + i) + A63 * load(k, 2 * n + i)
-                change = change + A64 * load(k, 3 * n + i) + A65 * load(k, 4 * n + i)
-                store(out, first + i, load(y, i) + h * change)
-        else:
-            for i in range(n):
-                change = A71 * load(k, i) + A72 * load(k, n + i) + A73 * load(k, 2 * n + i)
-                change = change + A74 * load(k, 3 * n + i) + A75 * load(k, 4 * n + i)
-                change = change + A76 * load(k, 5 * n + i)
-                store(out, first + i, load(y, i) + h * change)
-
-    return stage_values
+    with when(stage == 1):
+        for i in each(n):
+            store(out, first + i, load(y, i) + h * (A21 * load(k, i)))
+    with when(stage == 2):
+        for i in each(n):
+            change = A31 * load(k, i) + A32 * load(k, n + i)
+            store(out, first + i, load(y, i) + h * change)
+    with when(stage == 3):
+        for i in each(n):
+            change = A41 * load(k, i) + A42 * load(k, n + i) + A43 * load(k, 2 * n + i)
+            store(out, first + i, load(y, i) + h * change)
+    with when(stage == 4):
+        for i in each(n):
+            change = A51 * load(k, i) + A52 * load(k, n + i)
+            change = change + A53 * load(k, 2 * n + i) + A54 * load(k, 3 * n + i)
+            store(out, first + i, load(y, i) + h * change)
+    with when(stage == 5):
+        for i in each(n):
+            change = A61 * load(k, i) + A62 * load(k, n + i) + A63 * load(k, 2 * n + i)
+            change = change + A64 * load(k, 3 * n + i) + A65 * load(k, 4 * n + i)
+            store(out, first + i, load(y, i) + h * change)
+    with when(stage == 6):
+        for i in each(n):
+            change = A71 * load(k, i) + A72 * load(k, n + i) + A73 * load(k, 2 * n + i)
+            change = change + A74 * load(k, 3 * n + i) + A75 * load(k, 4 * n + i)
+            change = change + A76 * load(k, 5 * n + i)
+            store(out, first + i, load(y, i) + h * change)
 
 
-@inlined
-def local_error(n, i, h, k):
+def local_error(n: int, i: Any, h: Value, k: Array) -> Value:
     """Return the estimate of the error that one step of length h makes in state i of n."""
     return h * (
         E1 * load(k, i)
@@ -106,8 +99,7 @@ def local_error(n, i, h, k):
     )
 
 
-@inlined
-def interpolation_weights(x, h, b):
+def interpolation_weights(x: Value, h: Value, b: Array) -> None:
     """Fill the weights of the seven slopes at the fraction x of a step of length h (order 4)."""
     x2 = x * x
     first = (x - 1.3299890189751412) * (x2 - 1.4364028541716351 * x + 0.7139816917074209)
@@ -121,15 +113,10 @@ def interpolation_weights(x, h, b):
     store(b, 6, 2.5 * xx * (x - 1.0) * (x - 0.6))
 
 
-def make_interpolation(n: int) -> Callable[..., Any]:
-    """Make the function that fills n vectors at the place of the weights b."""
-
-    @inlined
-    def interpolate(b, y, k, out):
-        for i in range(n):
-            change = load(b, 0) * load(k, i) + load(b, 1) * load(k, n + i)
-            change = change + load(b, 2) * load(k, 2 * n + i) + load(b, 3) * load(k, 3 * n + i)
-            change = change + load(b, 4) * load(k, 4 * n + i) + load(b, 5) * load(k, 5 * n + i)
-            store(out, i, load(y, i) + (change + load(b, 6) * load(k, 6 * n + i)))
-
-    return interpolate
+def interpolate(n: int, b: Array, y: Array, k: Array, out: Array) -> None:
+    """Fill n vectors at the place of the weights b."""
+    for i in each(n):
+        change = load(b, 0) * load(k, i) + load(b, 1) * load(k, n + i)
+        change = change + load(b, 2) * load(k, 2 * n + i) + load(b, 3) * load(k, 3 * n + i)
+        change = change + load(b, 4) * load(k, 4 * n + i) + load(b, 5) * load(k, 5 * n + i)
+        store(out, i, load(y, i) + (change + load(b, 6) * load(k, 6 * n + i)))

@@ -42,16 +42,26 @@ def peak_operations_per_second(repeats: int) -> float:
     import numpy as np
     from numba import njit
 
-    from carkinetics.solve.lanes import LANES, load, store
+    from carkinetics.solve.lanes import LANES, each, load, local, store
+    from carkinetics.solve.written import inlined
 
     chains, rounds = 16, 100_000
-    names = [f"v{i}" for i in range(chains)]
-    body = [f"    {v} = load(a, {i})" for i, v in enumerate(names)]
-    body += ["    for _ in range(n):", *(f"        {v} = {v} * f + g" for v in names)]
-    body += [f"    store(a, {i}, {v})" for i, v in enumerate(names)]
-    space: dict[str, Any] = {"load": load, "store": store}
-    exec("\n".join(["def chain(a, n, f, g):", *body]), space)
-    chain = njit(error_model="numpy", fastmath={"contract"})(space["chain"])
+
+    @inlined
+    def of_lanes(a: Any, n: Any, f: Any, g: Any) -> None:
+        v = local(chains)
+        for i in range(chains):
+            store(v, i, load(a, i))
+        for _ in each(n):
+            for i in range(chains):
+                store(v, i, load(v, i) * f + g)
+        for i in range(chains):
+            store(a, i, load(v, i))
+
+    @njit
+    def chain(a: Any, n: Any, f: Any, g: Any) -> None:
+        of_lanes(a, n, f, g)
+
     values = np.ones(chains * LANES)
     chain(values, rounds, 0.999, 1e-3)
     seconds = median_cpu_seconds(lambda: chain(values, rounds, 0.999, 1e-3), repeats, 20)
@@ -112,8 +122,7 @@ def _counts(system: Any) -> dict[str, int]:
     plain: dict[str, Any] = {
         "load": lambda array, i: x, "store": lambda array, i, value: None,
         "select": lambda condition, yes, no: x, "sqrt": lambda value: x + x,
-        "bits": lambda value: bits, "from_bits": lambda value: x, "spread": lambda value: x,
-        "LOWEST_LOG": 0.0,
+        "bits": lambda value: bits, "from_bits": lambda value: x, "LOWEST_LOG": 0.0,
     }  # fmt: skip
     for name in ("minimum", "maximum", "exp", "log", "logistic", "softplus", "hill"):
         function = getattr(fastmath, name).py_func
@@ -121,11 +130,11 @@ def _counts(system: Any) -> dict[str, int]:
         plain[name] = types.FunctionType(function.__code__, space)
     module = sys.modules[compile_system(system).solve.__module__]
     found = {name: getattr(module, name) for name in ("N_STATE", "N_SENS", "N_MEMO")}
-    calls = {name: getattr(module, name).py_func for name in (
+    calls = {name: getattr(module, name) for name in (
         "prepare", "start", "right_side", "sensitivity_side", "output_lanes",
         "output_sensitivity_lanes",
     )}  # fmt: skip
-    calls["step_factor"] = control.step_factor.py_func
+    calls["step_factor"] = control.step_factor
     for name, function in calls.items():
         space = function.__globals__ | plain
         counting = types.FunctionType(function.__code__, space)
