@@ -12,6 +12,7 @@ from scipy import special
 
 from carkinetics.graphcode import helpers, print_program
 from carkinetics.inference.flat_model import PLAIN
+from carkinetics.solve.written import compiled
 
 RNG = np.random.default_rng(5)
 MATRIX = RNG.normal(size=(4, 3))
@@ -22,10 +23,15 @@ def program_of(inputs, outputs):
     """Print a graph and compile it; return the program and a function of arrays."""
     graph = pytensor.function(inputs, outputs, mode=PLAIN, on_unused_input="ignore").maker.fgraph
     program = print_program(graph, "program")
-    space = dict(program.names, njit=njit)
+    space = dict(program.names, compiled=compiled)
     name = f"<program {len(linecache.cache)}>"
     linecache.cache[name] = (len(program.text), None, program.text.splitlines(True), name)
     exec(compile(program.text, name, "exec"), space)
+    inner = space["program"]  # for compiled code alone
+
+    @njit
+    def call(table):
+        return inner(table)
 
     def run(values, shapes):
         held = [
@@ -41,7 +47,7 @@ def program_of(inputs, outputs):
                     table[program.places[place]] = value
         for k, array in enumerate(results):
             table[program.places[f"out{k}"]] = array.ctypes.data
-        return space["program"](table), results
+        return call(table), results
 
     return program, run
 

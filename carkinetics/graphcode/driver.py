@@ -8,16 +8,17 @@ from typing import Any
 import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
-from numba import carray, njit, types
+from numba import carray, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from carkinetics.graphcode.machine import Table, memory_name, stretch_name
 from carkinetics.graphcode.views import View
 from carkinetics.graphcode.writer import Call, Writer
+from carkinetics.solve.written import compiled
 
 _HEAD = """
-@njit(error_model="numpy")
+@compiled
 def {name}(table):
     here, numbers = address(table), table.view(np.float64)
 """
@@ -162,19 +163,19 @@ def _pointer(typing_context: Any, place: Any) -> Any:
     return types.voidptr(types.int64), generate
 
 
-@njit
+@compiled
 def tensor(place: int, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """Return the array at an address."""
     return carray(_pointer(place), shape, dtype)
 
 
-@njit
+@compiled
 def one_number(value: Any) -> Any:
     """Return the number of an array without dimensions."""
     return np.asarray(value).item()
 
 
-@njit
+@compiled
 def with_words(size: int, words: np.ndarray) -> np.ndarray:
     """Return a table whose first places are filled; one place more for what nobody reads."""
     table = np.zeros(size + 1, np.int64)

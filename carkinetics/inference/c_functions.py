@@ -69,8 +69,9 @@ def values(dim, size, point_, values_, data_):
 }
 _IMPORTS = """
 import numpy as np
-from numba import carray, njit
+from numba import carray
 from carkinetics.graphcode.driver import address, with_words
+from carkinetics.solve.written import compiled
 """
 
 

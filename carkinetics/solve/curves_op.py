@@ -221,12 +221,12 @@ def _name(source_hash: str) -> str:
 
 # Part of the key under which PyTensor keeps machine code on disk: raise it with every change of
 # the numba functions of this file.
-_VERSION = 2
+_VERSION = 3
 
 
 @register_funcify_default_op_cache_key(LogCurves)
 def _numba_log_curves(op: LogCurves, **kwargs: Any) -> Any:
-    blank_failures = _blank_failures
+    blank_failures = numba_njit(_blank_failures.py_func)
     solve = solver_by_name(_name(op.source_hash), _solver(op.source_hash), _ARGUMENTS)
     tolerance, max_steps, peak_until = op.tolerance, op.max_steps, op.peak_until
     curves = np.array(op.curves, np.int64)

@@ -208,14 +208,15 @@ def _name(source_hash: str) -> str:
 
 # Part of the key under which PyTensor keeps machine code on disk: raise it with every change of
 # the numba functions of this file.
-_VERSION = 4
+_VERSION = 5
 
 
 @register_funcify_default_op_cache_key(LogLevels)
 def _numba_log_levels(op: LogLevels, **kwargs: Any) -> Any:
     key = key_of(op.source_hash)
     solve = solver_by_name(_name(op.source_hash), _solver(op.source_hash), _ARGUMENTS)
-    tolerance, max_steps, blank_failures = op.tolerance, op.max_steps, _blank_failures
+    tolerance, max_steps = op.tolerance, op.max_steps
+    blank_failures = numba_njit(_blank_failures.py_func)
 
     @numba_njit
     def log_levels_numba(params: Any, offsets: Any, days: Any) -> Any:
@@ -236,4 +237,4 @@ def _numba_log_levels(op: LogLevels, **kwargs: Any) -> Any:
 
 @register_funcify_default_op_cache_key(ContractByPatient)
 def _numba_contract(op: ContractByPatient, **kwargs: Any) -> Any:
-    return _contract, _VERSION
+    return numba_njit(_contract.py_func), _VERSION
