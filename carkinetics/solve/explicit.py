@@ -7,6 +7,7 @@ the states and remembered in ``memo``.
 
 from __future__ import annotations
 
+import itertools
 from collections import namedtuple
 from collections.abc import Callable
 from typing import Any
@@ -36,7 +37,7 @@ def make_method(
     sizes: Sizes,
     log_scale: tuple[bool, ...],
     right_side: Callable[..., Any],
-    sensitivity_side: Callable[..., Any],
+    sensitivity_sides: tuple[tuple[int, Callable[..., Any]], ...],
 ) -> Method:
     """Make the functions of the method for the equations of one model.
 
@@ -46,12 +47,20 @@ def make_method(
         Numbers of states, sensitivities and so on.
     log_scale : tuple of bool
         Which states are logarithms.
-    right_side, sensitivity_side : compiled functions
+    right_side : compiled function
         See ``stepper_template.py``.
+    sensitivity_sides : tuple of (int, compiled function)
+        Groups of sensitivities that do not need each other: the number after the last of each
+        group, and the function that computes their time derivatives.
     """
     n_state, n_sens, n_memo = sizes.state, sizes.sens, sizes.memo
     n_par, n_shared = sizes.par, sizes.shared
-    stage_states, stage_sensitivities = make_stages(n_state), make_stages(n_sens)
+    stage_states = make_stages(n_state, 0, n_state)
+    all_sides, sensitivity_step = _nothing, _nothing
+    for (low, _), (high, side) in itertools.pairwise(((0, _nothing), *sensitivity_sides)):
+        all_sides = _one_after_the_other(all_sides, side)
+        step = _make_group_step(n_sens, low, high, side)
+        sensitivity_step = _one_after_the_other(sensitivity_step, step)
     scaled_error = make_scaled_error(log_scale, 1e-15)
     states_at, sensitivities_at = make_interpolation(n_state), make_interpolation(n_sens)
 
@@ -73,7 +82,7 @@ def make_method(
             store(work.k, i, select(fresh, load(work.fresh_k, i), load(work.k, i)))
             store(work.scale, i, select(fresh, load(work.fresh_scale, i), load(work.scale, i)))
         if with_sensitivity:
-            sensitivity_side(0, work.memo, work.s, work.p, work.c, work.fresh_ks)
+            all_sides(0, work.memo, work.s, work.p, work.c, work.fresh_ks)
             for i in range(n_sens):
                 store(work.ks, i, select(fresh, load(work.fresh_ks, i), load(work.ks, i)))
 
@@ -94,12 +103,6 @@ def make_method(
             ratio = scaled_error(i, local, load(work.y, i), new, shown, largest, tolerance)
             error = maximum(error, ratio)
         return error
-
-    @inlined
-    def sensitivity_step(h, work):
-        for stage in range(1, 7):
-            stage_sensitivities(stage, h, work.s, work.ks, work.s_new, 0)
-            sensitivity_side(stage, work.memo, work.s_new, work.p, work.c, work.ks)
 
     @inlined
     def states_between(fraction, h, work, out):
@@ -134,3 +137,35 @@ def make_method(
         make_work, refresh, try_step, sensitivity_step, states_between, sensitivities_between,
         state_at_end, keep,
     )  # fmt: skip
+
+
+def _make_group_step(n: int, low: int, high: int, side: Callable[..., Any]) -> Callable[..., Any]:
+    """Make the step of the sensitivities from number `low` to the one before `high`.
+
+    All stages of a group are done before the next group: they stay in the nearest cache.
+    """
+    stages = make_stages(n, low, high)
+
+    @inlined
+    def step(h, work):
+        for stage in range(1, 7):
+            stages(stage, h, work.s, work.ks, work.s_new, 0)
+            side(stage, work.memo, work.s_new, work.p, work.c, work.ks)
+
+    return step
+
+
+@inlined
+def _nothing(*arguments):
+    pass
+
+
+def _one_after_the_other(
+    first: Callable[..., Any], second: Callable[..., Any]
+) -> Callable[..., Any]:
+    @inlined
+    def both(*arguments):
+        first(*arguments)
+        second(*arguments)
+
+    return both

@@ -53,37 +53,38 @@ E1, E2, E3, E4, E5, E6, E7 = (
 STAGE = np.array([0.0, C2, C3, C4, C5, 1.0, 1.0])
 
 
-def make_stages(n: int) -> Callable[..., Any]:
-    """Make the function that sets out = y + h * sum(a[stage, j] * k[j]) for n vectors.
+def make_stages(n: int, low: int, high: int) -> Callable[..., Any]:
+    """Make the function that sets out = y + h * sum(a[stage, j] * k[j]) for some of n vectors.
 
-    Each stage is written out: what is zero is not multiplied.
+    They are those from number `low` to the one before `high`. Each stage is written out: what is
+    zero is not multiplied.
     """
 
     @inlined
     def stage_values(stage, h, y, k, out, first):
         if stage == 1:
-            for i in range(n):
+            for i in range(low, high):
                 store(out, first + i, load(y, i) + h * (A21 * load(k, i)))
         elif stage == 2:
-            for i in range(n):
+            for i in range(low, high):
                 change = A31 * load(k, i) + A32 * load(k, n + i)
                 store(out, first + i, load(y, i) + h * change)
         elif stage == 3:
-            for i in range(n):
+            for i in range(low, high):
                 change = A41 * load(k, i) + A42 * load(k, n + i) + A43 * load(k, 2 * n + i)
                 store(out, first + i, load(y, i) + h * change)
         elif stage == 4:
-            for i in range(n):
+            for i in range(low, high):
                 change = A51 * load(k, i) + A52 * load(k, n + i)
                 change = change + A53 * load(k, 2 * n + i) + A54 * load(k, 3 * n + i)
                 store(out, first + i, load(y, i) + h * change)
         elif stage == 5:
-            for i in range(n):
+            for i in range(low, high):
                 change = A61 * load(k, i) + A62 * load(k, n + i) + A63 * load(k, 2 * n + i)
                 change = change + A64 * load(k, 3 * n + i) + A65 * load(k, 4 * n + i)
                 store(out, first + i, load(y, i) + h * change)
         else:
-            for i in range(n):
+            for i in range(low, high):
                 change = A71 * load(k, i) + A72 * load(k, n + i) + A73 * load(k, 2 * n + i)
                 change = change + A74 * load(k, 3 * n + i) + A75 * load(k, 4 * n + i)
                 change = change + A76 * load(k, 5 * n + i)
