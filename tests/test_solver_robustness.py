@@ -256,7 +256,7 @@ def test_read_only_and_strided_arrays_are_accepted_without_another_compilation()
 # --- the generated code
 
 
-@pytest.mark.parametrize("name", ["right_side", "sensitivity_side"])
+@pytest.mark.parametrize("name", ["right_side", "sensitivity_side_0"])
 def test_generated_functions_become_vector_code(name):
     """Vectors of doubles are multiplied, and exp is arithmetic: no call for each lane."""
     _, compiled = solver()
@@ -270,7 +270,7 @@ def test_generated_functions_become_vector_code(name):
     sens, sens_slopes = room(module.N_SENS), room(7 * module.N_SENS)
     arguments = {
         "right_side": (0, room(7), states, p, c, slopes, memo, states.copy()),
-        "sensitivity_side": (0, memo, sens, p, c, sens_slopes),
+        "sensitivity_side_0": (0, memo, sens, p, c, sens_slopes),
     }
     side = inlined(getattr(module, name))
     function = njit(lambda *found: side(*found))

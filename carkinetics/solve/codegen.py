@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import math
 import re
 from pathlib import Path
@@ -20,7 +21,12 @@ from carkinetics.errors import SolverError
 from carkinetics.solve.doses import dose_function
 from carkinetics.solve.linear_code import linear_code
 from carkinetics.solve.printer import Printer
-from carkinetics.solve.sensitivities import all_sensitivities, sensitivities, total_derivative
+from carkinetics.solve.sensitivities import (
+    all_sensitivities,
+    in_groups,
+    sensitivities,
+    total_derivative,
+)
 from carkinetics.solve.solvable import (
     level_scales,
     log_levels_and_slopes,
@@ -38,6 +44,8 @@ _FEATURES = re.compile(
 )
 # Files whose functions are compiled into the machine code of a solver.
 _COMPILED_IN = ("control.py", "fastmath.py", "lanes.py", "queue.py", "written.py")
+# Sensitivities whose stages fit into the nearest cache of a processor, with what they need.
+_GROUP = 25
 _OF_METHOD = {False: ("explicit.py", "tsitouras.py"), True: ("implicit.py", "rodas.py")}
 
 
@@ -94,6 +102,9 @@ def _model_code(system: System, stiff: bool) -> str:
     # What is found from the equations alone is no longer true after a dose, and a linear system of
     # equations is solved for all its rows.
     sens = (all_sensitivities if stiff or system.doses else sensitivities)(equations)
+    # The implicit method solves for all sensitivities at a stage.
+    sens, ends = (sens, [len(sens.symbols)]) if stiff else in_groups(sens, _GROUP)
+    groups_of_sens = list(itertools.pairwise([0, *ends]))
     increments = [sympy.Symbol(f"increment_{i}", real=True) for i in range(len(equations.states))]
     levels, slopes = log_levels_and_slopes(equations)
     jacobian = [
@@ -123,6 +134,8 @@ def _model_code(system: System, stiff: bool) -> str:
         if dose.state in kept
     ]
     events, dose_code = dose_function(printer, doses, equations, sens)
+    sides = "".join(f"({high}, sensitivity_side_{low}), " for low, high in groups_of_sens)
+    sides = "sensitivity_side_0" if linear else f"({sides})"
     return "\n\n\n".join(
         [
             f"{', '.join(sizes)} = {', '.join(map(str, sizes.values()))}\n{_event_days(events)}",
@@ -138,11 +151,14 @@ def _model_code(system: System, stiff: bool) -> str:
                 },
                 place="stage",
             ),
-            printer.lane_function(
-                "sensitivity_side",
-                "stage, memo, s, p, c, ds",
-                {"ds at stage * N_SENS": sens_rates},
-                place="stage",
+            *(
+                printer.lane_function(
+                    f"sensitivity_side_{low}",
+                    "stage, memo, s, p, c, ds",
+                    {f"ds at stage * N_SENS + {low}": sens_rates[low:high]},
+                    place="stage",
+                )
+                for low, high in groups_of_sens
             ),
             printer.lane_function(
                 "output_lanes", "t, y, p, c, out", {"out": [*levels, *slopes]}, floored=True
@@ -156,7 +172,7 @@ def _model_code(system: System, stiff: bool) -> str:
             dose_code,
             *(linear or ()),
             f"METHOD = {'implicit' if linear else 'explicit'}.make_method(\n"
-            f"    Sizes({', '.join(sizes)}), {log_scale}, right_side, sensitivity_side"
+            f"    Sizes({', '.join(sizes)}), {log_scale}, right_side, {sides}"
             f"{', LINEAR' if linear else ''}\n)",
         ]
     )

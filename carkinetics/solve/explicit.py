@@ -26,7 +26,7 @@ def make_method(
     sizes: Sizes,
     log_scale: tuple[bool, ...],
     right_side: Callable[..., Any],
-    sensitivity_side: Callable[..., Any],
+    sensitivity_sides: tuple[tuple[int, Callable[..., Any]], ...],
 ) -> Method:
     """Make the functions of the method for the equations of one model.
 
@@ -36,8 +36,11 @@ def make_method(
         Numbers of states, sensitivities and so on.
     log_scale : tuple of bool
         Which states are logarithms.
-    right_side, sensitivity_side : functions of lanes
+    right_side : function of lanes
         See ``stepper_template.py``.
+    sensitivity_sides : tuple of (int, function of lanes)
+        Groups of sensitivities that do not need each other: the number after the last of each
+        group, and the function that computes their time derivatives.
     """
     n_state, n_sens, n_memo = sizes.state, sizes.sens, sizes.memo
     # Slopes and states at the seven stages; the same of sensitivities.
@@ -54,7 +57,8 @@ def make_method(
             store(work.k, i, select(fresh, load(work.fresh_k, i), load(work.k, i)))
             store(work.scale, i, select(fresh, load(work.fresh_scale, i), load(work.scale, i)))
         with when(with_sensitivity):
-            sensitivity_side(0, work.memo, work.s, work.p, work.c, work.fresh_ks)
+            for _, side in sensitivity_sides:
+                side(0, work.memo, work.s, work.p, work.c, work.fresh_ks)
             for i in each(n_sens):
                 store(work.ks, i, select(fresh, load(work.fresh_ks, i), load(work.ks, i)))
 
@@ -63,7 +67,8 @@ def make_method(
             # Up to a switch of the equations, every stage sees them as they are before it.
             day = minimum(load(work.t, 0) + STAGE[stage] * h, load(work.limit, 0))
             store(work.stage_t, stage, day)
-            stage_values(n_state, stage, h, work.y, work.k, work.stage_y, stage * n_state)
+            states = (0, n_state)
+            stage_values(n_state, states, stage, h, work.y, work.k, work.stage_y, stage * n_state)
             right_side(
                 stage, work.stage_t, work.stage_y, work.p, work.c, work.k, work.memo, work.scale
             )
@@ -78,9 +83,13 @@ def make_method(
         return error
 
     def sensitivity_step(h, work):
-        for stage in each(1, 7):
-            stage_values(n_sens, stage, h, work.s, work.ks, work.s_new, 0)
-            sensitivity_side(stage, work.memo, work.s_new, work.p, work.c, work.ks)
+        # All stages of a group before the next group: they stay in the nearest cache.
+        low = 0
+        for high, side in sensitivity_sides:
+            for stage in each(1, 7):
+                stage_values(n_sens, (low, high), stage, h, work.s, work.ks, work.s_new, 0)
+                side(stage, work.memo, work.s_new, work.p, work.c, work.ks)
+            low = high
 
     def states_between(fraction, h, work, out):
         interpolation_weights(fraction, h, work.weights)

@@ -65,8 +65,10 @@ def exp(x: Any) -> Any:
 @inlined_with(types.float64)
 def logistic(x: Any) -> Any:
     """Return 1 / (1 + exp(-x)) without overflow."""
+    # Written so that the function of x and that of -x share the exponential and the division.
     e = exp(-abs(x))
-    return select(x >= 0.0, 1.0, e) / (1.0 + e)
+    large = 1.0 / (1.0 + e)
+    return select(x >= 0.0, large, e * large)
 
 
 _MANTISSA = 0x000FFFFFFFFFFFFF

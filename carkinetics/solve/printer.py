@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import sympy
 from sympy.printing.pycode import PythonCodePrinter
+
+from carkinetics.equations import logistic
 
 if TYPE_CHECKING:
     from carkinetics.solve.solvable import Solvable
@@ -188,8 +190,11 @@ class Printer:
         """Write the lines that expressions need, and each expression as text."""
         names = sympy.numbered_symbols("x", real=True)
         shared, reduced = sympy.cse(list(expressions), symbols=names, order="none")
-        lines = [f"{symbol} = {self._code.doprint(value)}" for symbol, value in shared]
-        texts = [_as_float(self._code.doprint(e)) for e in reduced]
+        once = _Once(names)
+        for symbol, value in shared:
+            once.lines.append((symbol, once.in_(value)))
+        texts = [_as_float(self._code.doprint(once.in_(e))) for e in reduced]
+        lines = [f"{symbol} = {self._code.doprint(value)}" for symbol, value in once.lines]
         return [*self._reads(expressions, place, floored), *lines], texts
 
     def _reads(self, expressions: Iterable[sympy.Expr], place: str, floored: bool) -> list[str]:
@@ -262,10 +267,56 @@ class _Pulling:
             return expression
         if self._needed is not None and not symbols & self._needed:
             return expression
+        if expression.could_extract_minus_sign():
+            return -self._share(-expression)
         if expression not in self._found:
             symbol = sympy.Symbol(f"{self._prefix}{len(self._found)}_", real=True)
             self._found[expression] = symbol
         return self._found[expression]
+
+
+class _Once:
+    """Computes once what is costly and what SymPy writes in several ways.
+
+    These are the exponential of a number and of its multiples, the inverse of a number and its
+    powers, and the logistic function of a number and of its negative: the last two share an
+    exponential and a division once they are functions of the same number.
+
+    Parameters
+    ----------
+    names : iterator of Symbol
+        Names for the lines.
+    """
+
+    def __init__(self, names: Iterator[sympy.Symbol]) -> None:
+        self.lines: list[tuple[sympy.Symbol, sympy.Expr]] = []
+        self._names = names
+        self._found: dict[sympy.Expr, sympy.Symbol] = {}
+
+    def in_(self, expression: sympy.Expr) -> sympy.Expr:
+        """Rewrite an expression by symbols of lines, which are added where they are missing."""
+        if not expression.args:
+            return expression
+        if isinstance(expression, sympy.exp):
+            times, of = expression.args[0].as_coeff_Mul()
+            if times in range(1, 9):
+                return self._line(sympy.exp(self.in_(of))) ** times
+        if isinstance(expression, sympy.Pow) and expression.exp in range(-8, 0):
+            inverse = sympy.Pow(self.in_(expression.base), -1, evaluate=False)
+            return self._line(inverse) ** -expression.exp
+        if isinstance(expression, logistic):
+            of = sympy.expand(self.in_(expression.args[0]))
+            negative = sympy.expand(-of)
+            return logistic(-self._found[negative] if negative in self._found else self._line(of))
+        return expression.func(*(self.in_(part) for part in expression.args))
+
+    def _line(self, value: sympy.Expr) -> sympy.Symbol:
+        if value.is_Symbol:
+            self._found[value] = value
+        elif value not in self._found:
+            self._found[value] = next(self._names)
+            self.lines.append((self._found[value], value))
+        return self._found[value]
 
 
 def _sign(symbol: Any) -> dict[str, bool]:

@@ -65,6 +65,43 @@ def _start(equations: Solvable) -> Where:
     }
 
 
+def in_groups(sens: Sensitivities, size: int) -> tuple[Sensitivities, list[int]]:
+    """Put next to each other what is integrated together.
+
+    Parameters
+    ----------
+    sens : Sensitivities
+        What is integrated.
+    size : int
+        Derivatives in a group, unless more than that need each other.
+
+    Returns
+    -------
+    sens : Sensitivities
+        The same in another order.
+    ends : list of int
+        Numbers after the last derivative of each group. No rate needs a derivative of another
+        group.
+    """
+    sets = {symbol: [symbol] for symbol in sens.symbols}
+    for symbol, rate in zip(sens.symbols, sens.rates, strict=True):
+        for other in sens.symbols:
+            if other in rate.free_symbols and sets[other] is not sets[symbol]:
+                sets[symbol] += sets[other]
+                sets |= dict.fromkeys(sets[other], sets[symbol])
+    order: list[sympy.Symbol] = []
+    ends: list[int] = []
+    for together in {id(found): found for found in sets.values()}.values():
+        order += together
+        begin = ends[-2] if len(ends) > 1 else 0
+        if ends and len(order) - begin <= size:
+            ends.pop()
+        ends.append(len(order))
+    places = [sens.symbols.index(symbol) for symbol in order]
+    start, rates = ([values[k] for k in places] for values in (sens.start, sens.rates))
+    return Sensitivities(order, start, rates, sens.where), ends
+
+
 def total_derivative(
     expression: sympy.Expr,
     parameter: int,

@@ -110,7 +110,7 @@ METHOD = explicit.make_method(
     Sizes(N_STATE, N_PAR, N_SHARED, N_SENS, N_MEMO, N_OUT),
     (False,),
     right_side,
-    sensitivity_side,
+    ((N_SENS, sensitivity_side),),
 )
 HAS_DOSE = np.zeros(0, np.bool_)
 # --- model: end ---

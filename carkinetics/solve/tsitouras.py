@@ -51,35 +51,43 @@ STAGE = Table([0.0, C2, C3, C4, C5, 1.0, 1.0])
 
 
 def stage_values(
-    n: int, stage: Value, h: Value, y: Array, k: Array, out: Array, first: Any
+    n: int,
+    members: tuple[int, int],
+    stage: Value,
+    h: Value,
+    y: Array,
+    k: Array,
+    out: Array,
+    first: Any,
 ) -> None:
-    """Set out = y + h * sum(a[stage, j] * k[j]) for n vectors, at a stage from 1 to 6.
+    """Set out = y + h * sum(a[stage, j] * k[j]) for some of n vectors, at a stage from 1 to 6.
 
-    Each stage is written out: what is zero is not multiplied.
+    They are those from the first of `members` to the one before the second. Each stage is written
+    out: what is zero is not multiplied.
     """
     with when(stage == 1):
-        for i in each(n):
+        for i in each(*members):
             store(out, first + i, load(y, i) + h * (A21 * load(k, i)))
     with when(stage == 2):
-        for i in each(n):
+        for i in each(*members):
             change = A31 * load(k, i) + A32 * load(k, n + i)
             store(out, first + i, load(y, i) + h * change)
     with when(stage == 3):
-        for i in each(n):
+        for i in each(*members):
             change = A41 * load(k, i) + A42 * load(k, n + i) + A43 * load(k, 2 * n + i)
             store(out, first + i, load(y, i) + h * change)
     with when(stage == 4):
-        for i in each(n):
+        for i in each(*members):
             change = A51 * load(k, i) + A52 * load(k, n + i)
             change = change + A53 * load(k, 2 * n + i) + A54 * load(k, 3 * n + i)
             store(out, first + i, load(y, i) + h * change)
     with when(stage == 5):
-        for i in each(n):
+        for i in each(*members):
             change = A61 * load(k, i) + A62 * load(k, n + i) + A63 * load(k, 2 * n + i)
             change = change + A64 * load(k, 3 * n + i) + A65 * load(k, 4 * n + i)
             store(out, first + i, load(y, i) + h * change)
     with when(stage == 6):
-        for i in each(n):
+        for i in each(*members):
             change = A71 * load(k, i) + A72 * load(k, n + i) + A73 * load(k, 2 * n + i)
             change = change + A74 * load(k, 3 * n + i) + A75 * load(k, 4 * n + i)
             change = change + A76 * load(k, 5 * n + i)

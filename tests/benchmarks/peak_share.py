@@ -131,9 +131,10 @@ def _counts(system: Any) -> dict[str, int]:
     module = sys.modules[compile_system(system).solve.__module__]
     found = {name: getattr(module, name) for name in ("N_STATE", "N_SENS", "N_MEMO")}
     calls = {name: getattr(module, name) for name in (
-        "prepare", "start", "right_side", "sensitivity_side", "output_lanes",
-        "output_sensitivity_lanes",
+        "prepare", "start", "right_side", "output_lanes", "output_sensitivity_lanes",
     )}  # fmt: skip
+    sides = [name for name in vars(module) if name.startswith("sensitivity_side")]
+    calls |= {name: getattr(module, name) for name in sides}
     calls["step_factor"] = control.step_factor
     for name, function in calls.items():
         space = function.__globals__ | plain
@@ -142,4 +143,5 @@ def _counts(system: Any) -> dict[str, int]:
         counting(*([x] if name == "step_factor" else []),
                  *[0] * (function.__code__.co_argcount - (name == "step_factor")))  # fmt: skip
         found[name] = _Counted.done
+    found["sensitivity_side"] = sum(found[name] for name in sides)
     return found
