@@ -419,10 +419,10 @@ def test_a_read_only_cache_folder_only_costs_the_reuse(tmp_path):
 def test_solver_source_is_written_once_and_a_damaged_file_is_replaced(tmp_path, monkeypatch):
     """Numba's own cache goes by the time of change, so an equal file must stay as it is."""
     monkeypatch.setenv("CARKINETICS_CACHE", str(tmp_path))
-    path = compiled_module._write("solver", "x = 1")
+    path = compiled_module._write("solver.py", "x = 1")
     before = path.stat().st_mtime_ns
-    assert compiled_module._write("solver", "x = 1") == path
+    assert compiled_module._write("solver.py", "x = 1") == path
     assert path.stat().st_mtime_ns == before
     path.write_bytes(b"\xff half a fi")
-    assert compiled_module._write("solver", "x = 1").read_text() == "x = 1"
+    assert compiled_module._write("solver.py", "x = 1").read_text() == "x = 1"
     assert [file.name for file in tmp_path.iterdir()] == ["solver.py"]
