@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pymc as pm
-import pytensor
 import pytensor.tensor as pt
 import pytest
 import xarray as xr
 from pytensor.compile.mode import Mode
-from scipy import linalg, special, stats
+from scipy import special, stats
 
 import carkinetics as ck
 from carkinetics.inference.draws import correlation_of
 from carkinetics.inference.effects import correlation_cholesky, lkj_shape, patient_effects
 from carkinetics.inference.planning import plan_fit
 from carkinetics.inference.prediction import expected_samples, log_likelihood
-from carkinetics.inference.triangular import ForwardSubstitution
 
 TIGHT = 1e-9  # of the solver, so that finite differences mean something
 PLAIN = Mode(linker="py", optimizer=None)  # compiles in a second
@@ -310,57 +308,3 @@ def test_student_t_effects_by_hand(heavy):
     expected = np.where(heavy, stats.t.logpdf(z, 3.0), stats.norm.logpdf(z)).sum()
     expected -= (w * np.log(omega)).sum() + 3 * np.log(np.diagonal(factor)).sum()
     assert effects_density(heavy=heavy, nu=3.0) == pytest.approx(expected, abs=1e-6)
-
-
-# --- forward substitution ---------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def triangular():
-    factor, rows = pt.dmatrix("factor"), pt.dmatrix("rows")
-    solution = ForwardSubstitution()(factor, rows)
-    total = pt.sum(pt.sin(solution))
-    outputs = [solution, *pt.grad(total, [factor, rows]), total]
-    return {
-        mode: pytensor.function([factor, rows], outputs, mode=mode)
-        for mode in ("NUMBA", "FAST_COMPILE")
-    }
-
-
-@pytest.fixture(scope="module")
-def system():
-    rng = np.random.default_rng(6)
-    factor = np.tril(rng.normal(size=(4, 4))) + 3 * np.eye(4)
-    return factor, rng.normal(size=(5, 4))
-
-
-def test_forward_substitution_equals_scipy(triangular, system):
-    factor, rows = system
-    expected = linalg.solve_triangular(factor, rows.T, lower=True).T
-    for function in triangular.values():
-        assert function(*system)[0] == pytest.approx(expected, rel=1e-12)
-
-
-def test_forward_substitution_does_not_read_the_upper_triangle(triangular, system):
-    factor, rows = system
-    filled = factor + np.triu(np.full((4, 4), 99.0), 1)
-    assert np.array_equal(triangular["NUMBA"](filled, rows)[0], triangular["NUMBA"](*system)[0])
-
-
-def test_forward_substitution_is_the_same_in_numba_and_python(triangular, system):
-    for one, other in zip(*(f(*system) for f in triangular.values()), strict=True):
-        assert one == pytest.approx(other, rel=1e-13)
-
-
-def test_gradient_of_forward_substitution_agrees_with_finite_differences(triangular, system):
-    factor, rows = system
-    function, step = triangular["NUMBA"], 1e-6
-    _, to_factor, to_rows, _ = function(factor, rows)
-    assert np.array_equal(to_factor, np.tril(to_factor))
-    rng = np.random.default_rng(8)
-    for _ in range(5):
-        d_factor, d_rows = np.tril(rng.normal(size=factor.shape)), rng.normal(size=rows.shape)
-        up = function(factor + step * d_factor, rows + step * d_rows)[3]
-        down = function(factor - step * d_factor, rows - step * d_rows)[3]
-        along = (to_factor * d_factor).sum() + (to_rows * d_rows).sum()
-        assert along == pytest.approx((up - down) / (2 * step), rel=1e-7, abs=1e-8)

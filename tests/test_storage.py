@@ -244,6 +244,13 @@ def test_a_file_of_something_else_is_refused(tmp_path):
         ck.load_fit(tmp_path / "empty.zarr")
 
 
+def test_many_patients_who_were_centered_in_another_way_are_refused(saved, monkeypatch):
+    """Their x would be taken for that of other patients; this fit is taken for one of many."""
+    monkeypatch.setattr("carkinetics.inference.centering.MANY_PATIENTS", 2)
+    with pytest.raises(FitError, match="centered the effects of many patients in another way"):
+        ck.load_fit(saved[1] / "fit.nc")
+
+
 def tamper(path, name, change):
     with h5py.File(path, "r+") as file:
         node = file[f"carkinetics/source/{name}"]

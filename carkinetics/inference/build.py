@@ -94,6 +94,7 @@ def assemble(plan: Plan) -> pm.Model:
             weights,
             shift=shift,
             correlation_shape=plan.correlation_shape,
+            given=plan.given_before,
             heavy=plan.heavy,
         )
         parameters = _natural_parameters(plan, locations, effects.coordinates)

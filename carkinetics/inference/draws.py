@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from carkinetics.inference.centering import parameters_of
 from carkinetics.inference.covariate_shift import drawn_shift
+from carkinetics.inference.effects import cholesky_from_unit
 from carkinetics.inference.planning import Plan
 
 SAMPLE = ("chain", "draw")
@@ -28,11 +30,14 @@ def patient_coordinates(plan: Plan, posterior: xr.Dataset, centering: np.ndarray
     array, shape (chain, draw, patient, effect)
         Patient parameters on their transformed scale.
     """
-    location = patient_centers(plan, posterior)
     omega = np.stack([posterior[f"omega_{p.name}"].values for p in plan.varying], axis=-1)
-    omega = omega[:, :, None, :]
-    x = posterior["x"].values
-    return location + omega ** (1.0 - centering) * (x - centering * location)
+    return parameters_of(
+        posterior["x"].values,
+        patient_centers(plan, posterior),
+        omega[:, :, None, :],
+        centering,
+        cholesky_of(plan, posterior) if plan.given_before else None,
+    )
 
 
 def patient_centers(plan: Plan, posterior: xr.Dataset) -> np.ndarray:
@@ -110,15 +115,7 @@ def cholesky_of(plan: Plan, posterior: xr.Dataset) -> np.ndarray | None:
     """Give the Cholesky factors of the correlation, shape (chain, draw, effect, effect)."""
     if "partial_correlation_unit" not in posterior:
         return None
-    size = len(plan.varying)
-    unit = posterior["partial_correlation_unit"].values
-    partial = np.zeros((*unit.shape[:2], size, size))
-    pairs = [(i, j) for j in range(size - 1) for i in range(j + 1, size)]
-    for k, (i, j) in enumerate(pairs):
-        partial[..., i, j] = 2.0 * unit[..., k] - 1.0
-    remaining = np.log1p(-(partial**2))
-    left = np.cumsum(remaining, axis=-1) - remaining
-    return (partial + np.eye(size)) * np.exp(0.5 * left)
+    return cholesky_from_unit(posterior["partial_correlation_unit"].values, len(plan.varying))
 
 
 def correlation_of(plan: Plan, posterior: xr.Dataset) -> xr.DataArray | None:

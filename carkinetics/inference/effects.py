@@ -1,11 +1,8 @@
 """Patient effects: correlated, Normal or heavy-tailed, each as centered as its data warrant.
 
-The effects of a patient, in units of their between-patient SDs, are ``u = L z``: L is the Cholesky
-factor of their correlation, z are independent and standard. The sampler does not see u but
-``x = w location + omega ** w * u``: with w = 1 that is the patient's own parameter (centered), with
-w = 0 the standardized effect (non-centered), and every w describes the same prior (partial
-centering, Papaspiliopoulos et al. 2007, doi 10.1214/088342307000000014). w is data, one number per
-patient and effect, so that one compiled model serves every choice.
+How the sampler's x, centered as far as the weights w say, becomes the patients' parameters is
+written in `centering`. w is data, one number per patient and effect, so that one compiled model
+serves every choice.
 """
 
 from __future__ import annotations
@@ -18,7 +15,7 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
-from carkinetics.inference.triangular import ForwardSubstitution
+from carkinetics.inference.centering import MANY_PATIENTS, Uncentering
 
 # Prior of degrees of freedom: Gamma(2, rate) above 2. For residuals it lies mostly near the Normal.
 # Who asks for heavy-tailed patients means tails that hold a patient without expansion: with the
@@ -42,7 +39,7 @@ class Effects:
 
 def lkj_shape(n_patients: int) -> float:
     """Return the LKJ shape: 4 under 25 patients, where correlations are hardly seen, else 2."""
-    return 4.0 if n_patients < 25 else 2.0
+    return 4.0 if n_patients < MANY_PATIENTS else 2.0
 
 
 def degrees_of_freedom(name: str, rate: float) -> Any:
@@ -85,6 +82,28 @@ def correlation_cholesky(size: int, shape: float) -> Any:
     return (partial + np.eye(size)) * pt.exp(0.5 * left)
 
 
+def cholesky_from_unit(unit: np.ndarray, size: int) -> np.ndarray:
+    """Do what `correlation_cholesky` does, for numbers.
+
+    Parameters
+    ----------
+    unit : array, shape (..., effect_pair)
+        Partial correlations on the interval from 0 to 1.
+    size : int
+        Number of effects.
+
+    Returns
+    -------
+    array, shape (..., effect, effect)
+    """
+    row, column = np.array(_pairs(size)).T
+    partial = np.zeros((*unit.shape[:-1], size, size))
+    partial[..., row, column] = 2.0 * unit - 1.0
+    remaining = np.log1p(-(partial**2))
+    left = np.cumsum(remaining, axis=-1) - remaining
+    return (partial + np.eye(size)) * np.exp(0.5 * left)
+
+
 def effect_pairs(names: Sequence[str]) -> list[str]:
     """Return the labels of the pairs of effects, in the order of their partial correlations."""
     return [f"{names[i]}:{names[j]}" for i, j in _pairs(len(names))]
@@ -97,6 +116,7 @@ def patient_effects(
     *,
     correlation_shape: float | None,
     heavy: Sequence[bool],
+    given: bool = False,
     shift: Any = None,
 ) -> Effects:
     """Build the effects of all patients inside a PyMC model with dims patient and effect.
@@ -111,6 +131,8 @@ def patient_effects(
         LKJ shape; None leaves the effects independent.
     heavy : sequence of bool
         Effects that are Student-t with degrees of freedom ``nu_patients``; the others are Normal.
+    given : bool
+        Whether effects are centered given those before them; see `centering`.
     shift : tensor, shape (patient, effect), optional
         What covariates add to the location of each patient.
 
@@ -119,25 +141,22 @@ def patient_effects(
     Effects
         The sampler's variable is ``x``; its prior is the potential ``prior_of_effects``.
     """
-    location, log_omega = pt.stack(locations), pt.log(pt.stack(omegas))
+    size = len(locations)
+    location = pt.stack(locations)[None, :]
     if shift is not None:
         location = location + shift
     x = pm.Flat("x", dims=("patient", "effect"))
-    distance = x - centering * location
-    standardized = distance * pt.exp(-centering * log_omega)
-    # The change of variables from u to x.
-    scale = -pt.sum(centering * log_omega)
+    factor: Any = np.eye(size)
     if correlation_shape is not None:
-        factor = correlation_cholesky(len(locations), correlation_shape)
-        standardized = ForwardSubstitution()(factor, standardized)
-        scale -= x.shape[0] * pt.sum(pt.log(pt.diagonal(factor)))
-    density = pt.sum(pm.logp(pm.Normal.dist(), standardized))
+        factor = correlation_cholesky(size, correlation_shape)
+    operation = Uncentering(given)
+    z, value, log_volume = operation(x, location, pt.log(pt.stack(omegas)), factor, centering)
+    density = pt.sum(pm.logp(pm.Normal.dist(), z))
     if any(heavy):
-        tails = standardized[:, np.flatnonzero(heavy)]
+        tails = z[:, np.flatnonzero(heavy)]
         student = pm.StudentT.dist(nu=degrees_of_freedom("nu_patients", EFFECT_RATE))
         density += pt.sum(pm.logp(student, tails) - pm.logp(pm.Normal.dist(), tails))
-    pm.Potential("prior_of_effects", density + scale)
-    value = location + pt.exp((1.0 - centering) * log_omega) * distance
+    pm.Potential("prior_of_effects", density - log_volume)
     return Effects(pm.Deterministic("patient_coordinates", value, dims=("patient", "effect")))
 
 

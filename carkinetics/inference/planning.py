@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from carkinetics.cohort import Cohort
 from carkinetics.errors import FitError
+from carkinetics.inference.centering import given_before
 from carkinetics.inference.covariates import CovariateModel, Request, read_covariates
 from carkinetics.inference.effects import (
     EFFECT_RATE,
@@ -142,6 +143,11 @@ class Plan:
             self.layout, self.model.observed, self.residual, self.prior_scale, self.link_slope
         )
         return found | (self.extension.prior_texts() if self.extension else {})
+
+    @property
+    def given_before(self) -> bool:
+        """Whether effects are centered given those before them; see `centering`."""
+        return given_before(len(self.layout.patients), self.correlation_shape is not None)
 
     @property
     def correlation_shape(self) -> float | None:

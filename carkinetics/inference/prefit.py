@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from carkinetics.inference.centering import coordinates_of
 from carkinetics.inference.climb import climb
 
 ROUNDS = 6
@@ -151,7 +152,10 @@ def prefit(
 
 
 def recenter(
-    point: np.ndarray, effects: Mapping[str, EffectPlaces], weights: Mapping[str, np.ndarray]
+    point: np.ndarray,
+    effects: Mapping[str, EffectPlaces],
+    weights: Mapping[str, np.ndarray],
+    factor: np.ndarray | None = None,
 ) -> np.ndarray:
     """Rewrite a point with all effects centered for other weights.
 
@@ -162,19 +166,28 @@ def recenter(
     effects : mapping of str to EffectPlaces
         The patient effects.
     weights : mapping of str to array, shape (patient,)
-        Centering weights w: the sampler sees ``w location + omega ** w u``.
+        Centering weights w; see `centering`.
+    factor : array, shape (effect, effect), optional
+        Cholesky factor of the correlation of the first effects, where they are centered given
+        those before them.
 
     Returns
     -------
     array, shape (coordinate,)
     """
-    result = point.copy()
-    for name, places in effects.items():
-        w = weights[name]
-        omega = np.exp(point[places.omega])
-        result[places.patients] = w * places.center(point) + omega ** (w - 1.0) * _distances(
-            point, places
-        )
+    result, names = point.copy(), list(effects)
+    correlated = [] if factor is None else names[: len(factor)]
+    for group, own in ((correlated, factor), (names[len(correlated) :], None)):
+        if not group:
+            continue
+        places = [effects[name] for name in group]
+        patients = np.stack([place.patients for place in places], axis=1)
+        location = np.empty(patients.shape)
+        for k, place in enumerate(places):
+            location[:, k] = place.center(point)
+        omega = np.exp(point[[place.omega for place in places]])
+        stacked = np.stack([weights[name] for name in group], axis=1)
+        result[patients] = coordinates_of(point[patients], location, omega, stacked, own)
     return result
 
 

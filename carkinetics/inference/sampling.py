@@ -12,9 +12,10 @@ import numpy as np
 import nutpie
 import pymc as pm
 import xarray as xr
+from scipy import special
 
 from carkinetics.errors import FitError
-from carkinetics.inference.effects import LOWEST_FREEDOM
+from carkinetics.inference.effects import LOWEST_FREEDOM, cholesky_from_unit
 from carkinetics.inference.machine_code import log_density
 from carkinetics.inference.planning import SHIFT, Plan
 from carkinetics.inference.prefit import EffectPlaces, Prefit, prefit, recenter
@@ -324,12 +325,17 @@ def _set_centering(
 
 def _scattered(prepared: Prepared) -> Callable[[Any], np.ndarray]:
     """Make the function that gives each chain its start."""
-    effects = prepared.effects
+    effects, plan = prepared.effects, prepared.plan
+    slots = coordinate_slots(prepared.pymc_model, prepared.pymc_model.initial_point())
 
     def start(seed: Any) -> np.ndarray:
         rng = np.random.default_rng(seed)
         mode = prepared.start.mode
         noise = JITTER * prepared.start.spread * rng.standard_normal(mode.size)
-        return recenter(mode + noise, effects, prepared.centering)
+        point, factor = mode + noise, None
+        if plan.given_before:
+            unit = special.expit(point[slots["partial_correlation_unit"]])
+            factor = cholesky_from_unit(unit, len(plan.varying))
+        return recenter(point, effects, prepared.centering, factor)
 
     return start

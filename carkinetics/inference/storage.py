@@ -18,6 +18,7 @@ import xarray as xr
 from carkinetics.cohort import Cohort
 from carkinetics.cohort.notices import Notice
 from carkinetics.errors import CarkineticsWarning, FitError
+from carkinetics.inference.centering import given_before
 from carkinetics.inference.versions import package_versions
 from carkinetics.model import Model
 
@@ -94,7 +95,19 @@ def load_fit(path: str | Path) -> Fit:
     data = xr.DataTree.from_dict(
         {f"/{name}": group for name, group in groups.items() if name != _SOURCE}
     )
+    _refuse_other_centering(data, Path(path))
     return Fit(model, cohort, data, facts["settings"], None, differences)
+
+
+def _refuse_other_centering(data: xr.DataTree, path: Path) -> None:
+    """Refuse what the sampler saw of many patients before effects were centered given others."""
+    posterior, constants = data["posterior"].to_dataset(), data["constant_data"].to_dataset()
+    many = given_before(posterior.sizes["patient"], "partial_correlation_unit" in posterior)
+    if many and not constants.attrs.get("given_before"):
+        raise FitError(
+            f"{path}: was saved by an earlier version, which centered the effects of many patients "
+            "in another way. Fit again."
+        )
 
 
 def _source(fit: Fit) -> xr.Dataset:

@@ -100,7 +100,7 @@ def _constants(prepared: Prepared) -> xr.Dataset:
     for design in plan.covariates.designs if plan.covariates else ():
         data[design.data] = (("patient", design.dim), design.matrix)
         coords[design.dim] = design.names
-    return xr.Dataset(data, coords=coords)
+    return xr.Dataset(data, coords=coords, attrs={"given_before": int(plan.given_before)})
 
 
 def _stats(stats: xr.Dataset) -> xr.Dataset:

@@ -97,19 +97,26 @@ def sample(density: Any, starts: np.ndarray, draws: int, tune: int, target: floa
 
 def _teach_operations(plan: Any, tolerance: float) -> None:
     """Tell JAX what our own operations do."""
-    import jax
     import jax.numpy as jnp
     from pytensor.link.jax.dispatch.basic import jax_funcify
 
-    from carkinetics.inference.triangular import ForwardSubstitution
+    from carkinetics.inference.centering import Uncentering
     from carkinetics.solve.op import LogLevels
 
-    @jax_funcify.register(ForwardSubstitution)
-    def substitution(op: Any, **kwargs: Any) -> Any:
-        def solve(factor: Any, rows: Any) -> Any:
-            return jax.scipy.linalg.solve_triangular(factor, rows.T, lower=True).T
+    @jax_funcify.register(Uncentering)
+    def uncentering(op: Any, **kwargs: Any) -> Any:
+        def uncenter(x: Any, location: Any, log_omega: Any, factor: Any, w: Any) -> Any:
+            r = w if op.given_before else jnp.ones_like(w)
+            u = (x - w * location) * jnp.exp(-w * log_omega)
+            z, log_own = jnp.zeros_like(x), jnp.log(jnp.diagonal(factor))
+            for k in range(x.shape[1]):
+                expected = z[:, :k] @ factor[k, :k]
+                own = (u[:, k] - r[:, k] * expected) * jnp.exp(-r[:, k] * log_own[k])
+                z = z.at[:, k].set(own)
+            theta = location + jnp.exp(log_omega) * (z @ factor.T)
+            return z, theta, jnp.sum(w * log_omega + r * log_own)
 
-        return solve
+        return uncenter
 
     @jax_funcify.register(LogLevels)
     def log_levels(op: Any, **kwargs: Any) -> Any:
