@@ -24,8 +24,8 @@ class View:
         Place of the first.
     number : bool
         Whether all of it is one number with a name.
-    size : str or None
-        Size of the array, where this tensor is all of it, in order.
+    whole : bool
+        Whether it is all of the array, in order.
     """
 
     name: str
