@@ -27,7 +27,7 @@ def measure(small: bool) -> list[Result]:
         ]
     return [
         _row(200, "", correlated=False, draws=1500),
-        _row(200, ", correlated effects", correlated=True, draws=1000),
+        _row(200, ", correlated effects", correlated=True, draws=1500),
     ]
 
 
