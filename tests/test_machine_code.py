@@ -16,7 +16,9 @@ from carkinetics.solve.compiled import load_module
 
 SAMPLES = np.array([0.3, -1.2, 2.5])
 PROGRAM = """
+import os
 import sys
+import time
 import numpy as np
 from tests.test_machine_code import compiled, expected
 from carkinetics.inference.flat_model import FlatModel
@@ -25,6 +27,7 @@ made = compiled()
 value, gradient = log_density(made, np.array([0.4, -0.2]))
 assert np.isclose(value, expected(0.4, -0.2), rtol=1e-8)
 print(made.compiled_logp_func.cache_hits, made.compiled_expand_func.cache_hits)
+time.sleep(float(os.environ.get("LINGER", "0")))
 """
 
 
@@ -128,10 +131,12 @@ def test_what_is_lost_of_the_cache_is_made_again(own_cache, lost):
     assert list(own_cache.glob(lost))
 
 
-def started(cache):
+def started(cache, linger=0):
+    """Start a process that compiles; it may wait at its end, which comes soon after its work."""
+    own = {"CARKINETICS_CACHE": str(cache), "PYTHONPATH": os.getcwd(), "LINGER": str(linger)}
     return subprocess.Popen(
         [sys.executable, "-c", PROGRAM],
-        env=os.environ | {"CARKINETICS_CACHE": str(cache), "PYTHONPATH": os.getcwd()},
+        env=os.environ | own,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -155,7 +160,7 @@ def test_two_processes_may_compile_at_once_and_a_third_reads_what_they_left(tmp_
 @pytest.mark.parametrize("left", ["source", "machine code of the density"])
 def test_a_process_that_is_killed_leaves_a_usable_cache(tmp_path, left):
     """Killed as soon as the source is written, or the first of two pieces of machine code."""
-    process = started(tmp_path)
+    process = started(tmp_path, linger=60)
     pattern = "*.py" if left == "source" else "**/*.nbi"
     deadline = time.monotonic() + 600
     while not list(tmp_path.glob(pattern)):
