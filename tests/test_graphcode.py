@@ -102,7 +102,7 @@ TENSORS = {
     "split": pt.split(X, [1, 2], n_splits=2, axis=1)[1],
     "truth values": pt.cast(pt.all(X < 10) & pt.any(X > 0), "float64") + V,
     "missing and infinite": pt.switch(pt.isnan(pt.log(X)) | pt.isinf(X / 0.0), 1.0, X),
-    "whole numbers": LONG * 2 - pt.sum(LONG) + pt.abs(LONG) * pt.cast(X.shape[1], "int64"),
+    "whole numbers": LONG * 2 - pt.sum(LONG) + LONG * pt.cast(X.shape[1], "int64"),
     "clipped": pt.clip(X, -0.5, 0.5) + pt.maximum(X, S) - pt.minimum(X, 0.1),
     "powers": pt.abs(X) ** S + pt.abs(X) ** 0.5 + X**3 + pt.sqrt(pt.sqr(X)),
     "signs": pt.sign(X) * pt.sign(-X) + pt.reciprocal(X),
@@ -171,6 +171,23 @@ def test_sizes_that_do_not_agree_end_the_program():
     _, run = program_of([X, V], [X * V[:, None]])
     code, _ = run([MATRIX, VECTOR[:3]], [(4, 3)])
     assert code == 1
+
+
+def test_a_value_of_another_size_than_its_place_ends_the_program():
+    _, run = program_of([X, V], [pt.set_subtensor(X[:, 0], V)])
+    assert run([MATRIX, VECTOR], [(4, 3)])[0] == 0
+    assert run([MATRIX, VECTOR[:2]], [(4, 3)])[0] == 1
+
+
+def test_parts_that_are_more_than_the_whole_end_the_program():
+    _, run = program_of([V], pt.split(V, [1, 3], n_splits=2, axis=0))
+    assert run([VECTOR], [(1,), (3,)])[0] == 0
+    assert run([VECTOR[:2]], [(1,), (3,)])[0] == 1
+
+
+def test_an_empty_tensor_may_be_reshaped():
+    _, run = program_of([X], [pt.sum(X.reshape((X.shape[0], -1)))])
+    assert run([MATRIX[:0]], [()])[0] == 0
 
 
 @pytest.mark.parametrize("place", [4, -5])

@@ -96,6 +96,6 @@ def print_op(op: Any, node: Any, printer: Printer) -> list[View]:
     printer : Printer
         Where the inputs stand, and where the text goes.
     """
-    from carkinetics.graphcode.calls import call
+    from carkinetics.graphcode.calls import call  # which needs a Printer itself
 
     return call(op, node, printer)

@@ -40,7 +40,7 @@ def _changed_part(op: IncSubtensor, node: Any, printer: Printer) -> list[View]:
     if part is None:
         return call(op, node, printer)
     sign = "=" if op.set_instead_of_inc else "+="
-    value = _broadcast(printer.view(values), values, part.shape)
+    value = _broadcast(values, part.shape, printer)
     with printer.writer.loops(part.shape) as places:
         printer.writer.add(f"{part.at(places)} {sign} {value.at(places)}")
     return [result]
@@ -145,7 +145,7 @@ def _changed_places(op: AdvancedIncSubtensor, node: Any, printer: Printer) -> li
     result = printer.copy(printer.view(whole))
     sign = "=" if op.set_instead_of_inc else "+="
     shape = [*result.shape[:first], _length(lists, printer), *result.shape[first + len(lists) :]]
-    value = _broadcast(printer.view(values), values, shape)
+    value = _broadcast(values, shape, printer)
     with _at_places(result, pattern, shape, printer) as (place, indices):
         printer.writer.add(f"{result.at(place)} {sign} {value.at(indices)}")
     return [result]
@@ -196,9 +196,13 @@ def _listed(one: Any, index: str, size: str, printer: Printer) -> str:
     return printer.writer.let(f"element({text}, {size})")
 
 
-def _broadcast(view: View, variable: Any, shape: Sequence[str]) -> View:
+def _broadcast(variable: Any, shape: Sequence[str], printer: Printer) -> View:
     """Repeat a tensor along the dimensions that it does not have."""
+    view = printer.view(variable)
     new = len(shape) - len(view.shape)
+    for k, size in enumerate(view.shape):
+        if variable.type.shape[k] != 1:
+            printer.writer.check_same(shape[new + k], size)
     if view.number:
         return replace(view, shape=tuple(shape), strides=("0",) * len(shape))
     kept = tuple(

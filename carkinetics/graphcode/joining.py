@@ -50,9 +50,11 @@ def _split(op: Split, node: Any, printer: Printer) -> list[View]:
     if not isinstance(sizes, Constant):
         return call(op, node, printer)
     view, first, parts = printer.view(whole), 0, []
-    stride = view.strides[op.axis]
+    axis = op.axis % len(view.shape)
+    stride = view.strides[axis]
+    printer.writer.check_same(str(sizes.data.sum()), view.shape[axis])
     for size in sizes.data.tolist():
-        shape = [str(size) if k == op.axis else n for k, n in enumerate(view.shape)]
+        shape = [str(size) if k == axis else n for k, n in enumerate(view.shape)]
         offset = plus(view.offset, times(str(first), stride))
         parts.append(replace(view, shape=tuple(shape), offset=offset, whole=False))
         first += size

@@ -38,7 +38,7 @@ def _reduce(op: CAReduce, node: Any, printer: Printer) -> list[View]:
         total = writer.fresh("s")
         writer.add(f"{total} = {first}")
         with writer.loops(view.shape) as indices:
-            writer.add(f"{total} = {_next(op, total, view.at(indices), dtype)}")
+            writer.add(f"{total} = {_next(op, total, view.at(indices))}")
         return [number(total, dtype)]
     result = writer.array([view.shape[k] for k in kept], dtype)
     with writer.loops(result.shape) as outer:
@@ -47,7 +47,7 @@ def _reduce(op: CAReduce, node: Any, printer: Printer) -> list[View]:
         with writer.loops([view.shape[k] for k in axes]) as inner:
             place = dict(zip([*kept, *axes], [*outer, *inner], strict=True))
             value = view.at([place[k] for k in range(len(view.shape))])
-            writer.add(f"{total} = {_next(op, total, value, dtype)}")
+            writer.add(f"{total} = {_next(op, total, value)}")
         writer.add(f"{result.at(outer)} = {total}")
     return [result]
 
@@ -57,7 +57,7 @@ def _first(op: CAReduce, dtype: str) -> str:
     return f"float64({first})" if dtype == "float64" else first
 
 
-def _next(op: CAReduce, so_far: str, value: str, dtype: str) -> str:
+def _next(op: CAReduce, so_far: str, value: str) -> str:
     return _STEPS[type(op.scalar_op)][1].format(so_far=so_far, value=value)
 
 
@@ -82,11 +82,13 @@ def _running(op: CumOp, node: Any, printer: Printer) -> list[View]:
 
 @print_op.register(Dot)
 def _dot(op: Dot, node: Any, printer: Printer) -> list[View]:
+    if node.outputs[0].type.dtype != "float64":
+        return call(op, node, printer)
     left, right = (printer.view(variable) for variable in node.inputs)
     writer = printer.writer
     inner = left.shape[-1]
     writer.check_same(inner, right.shape[0])
-    result = writer.array([*left.shape[:-1], *right.shape[1:]], node.outputs[0].type.dtype)
+    result = writer.array([*left.shape[:-1], *right.shape[1:]], "float64")
     n_left = len(left.shape) - 1
     with writer.loops(result.shape) as indices:
         total = writer.fresh("s")

@@ -79,7 +79,7 @@ _FLOATING: dict[type, Callable[..., str]] = {
     scalar.Minimum: _folded("smaller"),
     scalar.Clip: lambda x, low, high: f"smaller(larger({x}, {low}), {high})",
 }
-_WHOLE = (scalar.Add, scalar.Mul, scalar.Sub, scalar.Neg, scalar.Abs)
+_WHOLE = (scalar.Add, scalar.Mul, scalar.Sub, scalar.Neg)
 _COMPARED = {
     scalar.LT: "<", scalar.LE: "<=", scalar.GT: ">", scalar.GE: ">=", scalar.EQ: "==",
     scalar.NEQ: "!=",

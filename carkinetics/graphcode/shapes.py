@@ -129,7 +129,7 @@ def _wanted_shape(node: Any, view: View, printer: Printer) -> list[str] | None:
     ]
     if "-1" in sizes:
         rest = product(size for size in sizes if size != "-1")
-        follows = writer.size(view.size if rest == "1" else f"({view.size}) // ({rest})")
+        follows = writer.size(view.size if rest == "1" else f"({view.size}) // larger({rest}, 1)")
         sizes = [follows if size == "-1" else size for size in sizes]
     writer.check_same(writer.size(view.size), writer.size(product(sizes)))
     return sizes

@@ -114,11 +114,10 @@ def load_c_function(kind: str, key: str) -> Any | None:
     if source is None:
         return None
     try:
-        found = _compiled(load_module(source, "density"), kind, keep=True)
+        return _compiled(load_module(source, "density"), kind, keep=True)
     except NumbaError:  # the text is there, its machine code is not
         load_module.cache_clear()  # numba remembers in the module that it failed
         return None
-    return found
 
 
 def _compiled(module: ModuleType, kind: str, keep: bool) -> Any:

@@ -29,6 +29,8 @@ from carkinetics.solve.compiled import keep_text, kept_text
 # Answers of the C functions as nutpie reads them: 1 raised, 3 and 4 not finite.
 _RAISED = 1
 _RECORD = "record"
+# C functions of density and values, and the data that they read.
+_Functions = tuple[Any, Any, list[Any]]
 
 
 def compile_model(pymc_model: pm.Model, names: Sequence[str]) -> CompiledPyMCModel:
@@ -78,10 +80,7 @@ def compile_model(pymc_model: pm.Model, names: Sequence[str]) -> CompiledPyMCMod
     )
 
 
-Functions = tuple[Any, Any, list[Any]]
-
-
-def _compiled(flat: FlatModel, key: str | None) -> Functions:
+def _compiled(flat: FlatModel, key: str | None) -> _Functions:
     """Compile both functions, and leave a record of them."""
     density, values = flat.density(), flat.values()
     shared = list(dict.fromkeys([*density.get_shared(), *values.get_shared()]))
@@ -96,7 +95,7 @@ def _compiled(flat: FlatModel, key: str | None) -> Functions:
     return made["log_density"][0], made["values"][0], shared
 
 
-def _recorded(flat: FlatModel, key: str) -> Functions | None:
+def _recorded(flat: FlatModel, key: str) -> _Functions | None:
     """Load both functions by their record; None where there is none, or code is missing."""
     text = kept_text(_RECORD, key)
     if text is None:
@@ -156,7 +155,7 @@ def log_density(compiled: CompiledPyMCModel, point: np.ndarray) -> tuple[float, 
     address = compiled.compiled_logp_func.address
     places = (point.ctypes.data, gradient.ctypes.data, value.ctypes.data)
     code = _of_density(address)(point.size, *places, compiled.user_data.ctypes.data)
-    if code == _RAISED:  # a division by an SD that has shrunk to nothing, far from any mode
+    if code == _RAISED:  # data of other sizes, or an operation that is called and raised
         return -np.inf, np.full(point.size, np.nan)
     if code < 0:
         raise ValueError(f"a point of {point.size} coordinates; it needs {compiled.n_dim}")
