@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,7 +14,7 @@ from numba import njit
 
 import carkinetics as ck
 from carkinetics.solve import second_try
-from carkinetics.solve.compiled import compile_system, solve_system
+from carkinetics.solve.compiled import DEFAULT_TOLERANCE, compile_system, solve_system
 from carkinetics.solve.op import log_levels
 from carkinetics.solve.second_try import announce, key_of, second_try_if_needed
 
@@ -31,6 +32,13 @@ def solver():
     return model, compile_system(model.system())
 
 
+def solver_of(way):
+    """Return the solver whose gradient comes from a sweep, or from sensitivities."""
+    compiled = solver()[1]
+    assert compiled.taped is not None
+    return compiled if way == "sweep" else dataclasses.replace(compiled, taped=None)
+
+
 def three_patients():
     model, compiled = solver()
     values = model.typical()
@@ -38,10 +46,10 @@ def three_patients():
     return typical * np.array([[0.99], [1.0], [1.01]])
 
 
-def function(mode, max_steps=FEW_STEPS):
+def function(mode, max_steps=FEW_STEPS, way="sweep"):
     """Compile params -> levels, outcomes, and the gradient of the sum of levels."""
     params = pt.dmatrix("params")
-    level, outcome = log_levels(solver()[1], params, OFFSETS, DAYS, max_steps=max_steps)
+    level, outcome = log_levels(solver_of(way), params, OFFSETS, DAYS, max_steps=max_steps)
     gradient = pytensor.grad(level.sum(), params)
     return pytensor.function([params], [level[:, 0], outcome, gradient], mode=mode)
 
@@ -53,36 +61,45 @@ def explicitly(params, max_steps):
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("way", ["sweep", "sensitivities"])
 @pytest.mark.parametrize("mode", ["FAST_COMPILE", "NUMBA"])
-def test_the_operation_tries_the_implicit_solver_before_it_calls_a_patient_failed(mode):
+def test_the_operation_tries_the_implicit_solver_before_it_calls_a_patient_failed(mode, way):
     """Levels to 1e-4 and derivatives to 1e-3 of an explicit solve with enough steps."""
     params = three_patients()
     few, enough = explicitly(params, FEW_STEPS), explicitly(params, 10_000)
     assert [outcome.name for outcome in few.outcome] == ["SOLVED", "TOO_MANY_STEPS", "SOLVED"]
-    level, outcome, gradient = function(mode)(params)
+    level, outcome, gradient = function(mode, way=way)(params)
     assert outcome.tolist() == [0, 0, 0]
     assert level == pytest.approx(enough.log_level[:, 0], abs=1e-4)
     slopes = np.add.reduceat(enough.jacobian[:, 0], OFFSETS[:-1])
     assert gradient * params == pytest.approx(slopes * params, rel=1e-3, abs=1e-3)
     # The others keep the numbers of the explicit solver, bit for bit.
     others = np.r_[0:3, 8:10]
-    assert (level[others] == few.log_level[others, 0]).all()
+    if way == "sweep":
+        taped, options = solver()[1].taped(), (DEFAULT_TOLERANCE, FEW_STEPS)
+        known = taped.solve_with_tape(params, OFFSETS, DAYS, *options)[0]
+    else:
+        known = few.log_level
+    assert (level[others] == known[others, 0]).all()
 
 
+@pytest.mark.parametrize("way", ["sweep", "sensitivities"])
 @pytest.mark.parametrize("mode", ["FAST_COMPILE", "NUMBA"])
-def test_a_patient_that_neither_solver_solves_stays_a_counted_failure(mode):
+def test_a_patient_that_neither_solver_solves_stays_a_counted_failure(mode, way):
     """Five steps are too few for both."""
-    level, outcome, gradient = function(mode, max_steps=5)(three_patients())
+    level, outcome, gradient = function(mode, max_steps=5, way=way)(three_patients())
     assert outcome.tolist() == [1, 1, 1]
     assert (level == 0).all()
     assert (gradient == 0).all()
 
 
-def test_ordinary_draws_never_ask_for_the_implicit_solver(monkeypatch):
+@pytest.mark.parametrize("way", ["sweep", "sensitivities"])
+def test_ordinary_draws_never_ask_for_the_implicit_solver(monkeypatch, way):
     """Nor does one whose numbers are not finite: no other method would help it."""
     asked = []
-    run = function("NUMBA", max_steps=10_000)
-    key = key_of(solver()[1].source_hash)
+    run = function("NUMBA", max_steps=10_000, way=way)
+    compiled = solver_of(way)
+    key = key_of((compiled.taped() if way == "sweep" else compiled).source_hash)
     monkeypatch.setitem(second_try._SECOND, key, lambda: asked.append(1))
     params = three_patients()
     assert run(params)[1].tolist() == [0, 0, 0]

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from carkinetics.errors import SolverError, SolverOutcome
-from carkinetics.solve.codegen import generate, source_hash
+from carkinetics.solve.codegen import generate, source_hash, worth_a_sweep
 from carkinetics.solve.optimize_once import optimize_once
 from carkinetics.solve.second_try import OUTCOMES, Found, second_try
 
@@ -52,6 +52,9 @@ class CompiledSystem:
     implicit : callable, optional
         Compiles and returns the implicit solver of the same system; None where `solve` is that
         already, and for the solver of maxima and areas.
+    taped : callable, optional
+        Generates and returns the solver with a tape, where a reverse sweep is the cheaper way to a
+        gradient; None where sensitivities are.
     """
 
     parameters: tuple[str, ...]
@@ -59,6 +62,24 @@ class CompiledSystem:
     source_hash: str
     solve: Callable[..., Any]
     implicit: Callable[[], Callable[..., Any]] | None = None
+    taped: Callable[[], Taped] | None = None
+
+
+@dataclass(frozen=True)
+class Taped:
+    """A solver that keeps its steps, and the reverse sweep through them.
+
+    Attributes
+    ----------
+    source_hash : str
+        Hash of their generated source.
+    solve_with_tape, sweep : callable
+        See ``sweep_template.py``.
+    """
+
+    source_hash: str
+    solve_with_tape: Callable[..., Any]
+    sweep: Callable[..., Any]
 
 
 @dataclass(frozen=True)
@@ -176,14 +197,24 @@ def compile_curves(system: System) -> CompiledSystem:
     return _compiled(system, generate(system, curves=True), "solve_curves")
 
 
+@lru_cache(maxsize=64)
+def compile_taped(system: System) -> Taped:
+    """Do the same for the solver with a tape, and the sweep."""
+    source = generate(system, tape=True)
+    module = load_module(source)
+    return Taped(source_hash(source), module.solve_with_tape, module.sweep)
+
+
 def _compiled(system: System, source: str, function: str) -> CompiledSystem:
     explicit = function == "solve" and not system.stiff
+    swept = explicit and worth_a_sweep(system)
     return CompiledSystem(
         parameters=(*system.parameters, *system.inputs),
         cell_types=tuple(system.cell_types),
         source_hash=source_hash(source),
         solve=getattr(load_module(source), function),
         implicit=functools.partial(_implicit_solve, system) if explicit else None,
+        taped=functools.partial(compile_taped, system) if swept else None,
     )
 
 
@@ -208,7 +239,8 @@ def load_solver(key: str, function: str = "solve") -> Callable[..., Any]:
     key : str
         Hash of its source.
     function : str
-        ``"solve"``, or ``"solve_curves"`` for the solver that gives maxima and areas too.
+        ``"solve"``, ``"solve_curves"`` for the solver that gives maxima and areas too, or
+        ``"solve_with_tape"`` and ``"sweep"``.
 
     Raises
     ------

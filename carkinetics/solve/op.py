@@ -2,7 +2,8 @@
 
 One solve gives value and gradient: the operation has the levels and their Jacobian as outputs,
 its pullback only contracts the Jacobian, and PyTensor merges the two appearances of the same
-operation into one.
+operation into one. Systems with many parameters have another operation, whose gradient comes from
+a reverse sweep: `carkinetics.solve.swept_op`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytensor.tensor as pt
-from numba import njit, types
+from numba import types
 from pytensor.gradient import disconnected_type
 from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
@@ -28,6 +29,7 @@ from carkinetics.solve.compiled import (
     CompiledSystem,
     load_solver,
 )
+from carkinetics.solve.contraction import blank_failures, contract
 from carkinetics.solve.second_try import (
     Found,
     announce,
@@ -35,6 +37,7 @@ from carkinetics.solve.second_try import (
     second_try,
     second_try_if_needed,
 )
+from carkinetics.solve.swept_op import taped_log_levels
 
 # Operations are copied and hashed by PyTensor; they carry only the hash of their solver.
 _COMPILED: dict[str, CompiledSystem] = {}
@@ -85,7 +88,7 @@ class LogLevels(Op):
         if compiled is not None and compiled.implicit is not None:
             second_try(compiled.implicit, params, offsets, days, options, found)
         level, _, jacobian, outcome, _ = found
-        _blank_failures(level, jacobian, offsets, outcome)
+        blank_failures(level, jacobian, offsets, outcome)
         outputs[0][0], outputs[1][0], outputs[2][0] = level, jacobian, outcome
 
     def pullback(self, inputs: Any, outputs: Any, cotangents: Any) -> list[Any]:
@@ -114,7 +117,7 @@ class ContractByPatient(Op):
 
     def perform(self, node: Apply, inputs: list[Any], outputs: list[Any]) -> None:
         """Contract in Python mode."""
-        outputs[0][0] = _contract(*(np.ascontiguousarray(value) for value in inputs))
+        outputs[0][0] = contract(*(np.ascontiguousarray(value) for value in inputs))
 
 
 def log_levels(
@@ -146,6 +149,10 @@ def log_levels(
     outcome : tensor of int, shape (patient,)
         0 where solved.
     """
+    if compiled.taped is not None:
+        return taped_log_levels(
+            compiled, params, offsets, days, tolerance=tolerance, max_steps=max_steps
+        )
     _COMPILED[compiled.source_hash] = compiled
     name_solver(_name(compiled.source_hash), compiled.solve, _ARGUMENTS)
     if compiled.implicit is not None:
@@ -165,30 +172,6 @@ def _solver(source_hash: str) -> Callable[..., Any]:
     if source_hash in _COMPILED:
         return _COMPILED[source_hash].solve
     return load_solver(source_hash)
-
-
-# Plain numba, because Python mode calls these too: PyTensor's own decorator leaves out what a
-# call from Python needs.
-@njit(cache=True)
-def _blank_failures(
-    level: np.ndarray, jacobian: np.ndarray, offsets: np.ndarray, outcome: np.ndarray
-) -> None:
-    for i in range(outcome.shape[0]):
-        if outcome[i] != 0:
-            level[offsets[i] : offsets[i + 1]] = 0.0
-            jacobian[offsets[i] : offsets[i + 1]] = 0.0
-
-
-@njit(cache=True)
-def _contract(gradient: np.ndarray, jacobian: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    result = np.zeros((offsets.shape[0] - 1, jacobian.shape[2]))
-    for i in range(offsets.shape[0] - 1):
-        for row in range(offsets[i], offsets[i + 1]):
-            for j in range(jacobian.shape[1]):
-                g = gradient[row, j]
-                for q in range(jacobian.shape[2]):
-                    result[i, q] += g * jacobian[row, j, q]
-    return result
 
 
 # Types of the solver's arguments: parameters, offsets, days, tolerance, most steps, derivatives.
@@ -216,7 +199,7 @@ def _numba_log_levels(op: LogLevels, **kwargs: Any) -> Any:
     key = key_of(op.source_hash)
     solve = solver_by_name(_name(op.source_hash), _solver(op.source_hash), _ARGUMENTS)
     tolerance, max_steps = op.tolerance, op.max_steps
-    blank_failures = numba_njit(_blank_failures.py_func)
+    blanked = numba_njit(blank_failures.py_func)
 
     @numba_njit
     def log_levels_numba(params: Any, offsets: Any, days: Any) -> Any:
@@ -229,7 +212,7 @@ def _numba_log_levels(op: LogLevels, **kwargs: Any) -> Any:
             np.int64(key), params, offsets, days, tolerance, most,
             level, slope, jacobian, outcome, steps,
         )  # fmt: skip
-        blank_failures(level, jacobian, offsets, outcome)
+        blanked(level, jacobian, offsets, outcome)
         return level, jacobian, outcome
 
     return log_levels_numba, _VERSION
@@ -237,4 +220,4 @@ def _numba_log_levels(op: LogLevels, **kwargs: Any) -> Any:
 
 @register_funcify_default_op_cache_key(ContractByPatient)
 def _numba_contract(op: ContractByPatient, **kwargs: Any) -> Any:
-    return numba_njit(_contract.py_func), _VERSION
+    return numba_njit(contract.py_func), _VERSION

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -106,6 +107,8 @@ class Printer:
         One symbol per sensitivity that is integrated.
     increments : sequence of Symbol
         One symbol per state, for what an implicit method adds to it at a stage.
+    cotangents : mapping of str to sequence of Symbol
+        What a reverse sweep carries, by the first letter of `_ARRAYS`.
     """
 
     def __init__(
@@ -113,7 +116,9 @@ class Printer:
         equations: Solvable,
         sensitivities: Sequence[sympy.Symbol],
         increments: Sequence[sympy.Symbol] = (),
+        cotangents: Mapping[str, Sequence[sympy.Symbol]] | None = None,
     ) -> None:
+        carried = dict(cotangents or {})
         self._equations = equations
         self._code = NumbaPrinter({"fully_qualified_modules": False})
         plain = {equations.time: sympy.Symbol("t_", real=True)}
@@ -122,12 +127,14 @@ class Printer:
             ("p", equations.parameters),
             ("s", sensitivities),
             ("v", increments),
+            *carried.items(),
         ):
             for i, symbol in enumerate(symbols):
                 # Generated names never come from the model, so none can be captured.
                 plain[symbol] = sympy.Symbol(f"{prefix}{i}_", real=True, **_sign(symbol))
         self._plain = plain
-        self._later = {plain[s] for s in (*sensitivities, *increments)}
+        later = (*sensitivities, *increments, *itertools.chain(*carried.values()))
+        self._later = {plain[s] for s in later}
         self._varying = {plain[s] for s in (equations.time, *equations.states)} | self._later
         self._shared: dict[sympy.Expr, sympy.Symbol] = {}
 
@@ -200,13 +207,13 @@ class Printer:
     def _reads(self, expressions: Iterable[sympy.Expr], place: str, floored: bool) -> list[str]:
         """Write the loads of the symbols that the expressions use."""
         used = sorted({str(s) for e in expressions for s in e.free_symbols})
-        first = {"y": "N_STATE", "v": "N_STATE", "m": "N_MEMO"}
+        first = {"y": "N_STATE", "v": "N_STATE", "b": "N_STATE", "m": "N_MEMO"}
         lines = []
         for name in used:
             kind, index = name[0], name[1:-1]
             if kind == "t":
                 lines.append(f"t_ = load(t, {place})")
-            elif kind in "pcsw" or place == "0":
+            elif kind in "pcswagl" or place == "0":
                 lines.append(f"{name} = load({_ARRAYS[kind]}, {index})")
             else:
                 lines.append(f"{name} = load({_ARRAYS[kind]}, {place} * {first[kind]} + {index})")
@@ -216,7 +223,11 @@ class Printer:
         return lines
 
 
-_ARRAYS = {"y": "y", "v": "k", "p": "p", "c": "c", "s": "s", "m": "memo", "w": "second"}
+_ARRAYS = {
+    "y": "y", "v": "k", "p": "p", "c": "c", "s": "s", "m": "memo", "w": "second",
+    # Cotangents: of slopes, of the numbers through which parameters act, of log levels, of states.
+    "b": "of_slopes", "a": "of_acting", "g": "of_levels", "l": "of_states",
+}  # fmt: skip
 
 
 class _Pulling:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import sympy
 
@@ -40,10 +41,11 @@ class Sensitivities:
     where: Where
 
 
+@lru_cache(maxsize=8)
 def sensitivities(equations: Solvable) -> Sensitivities:
     """Choose what to integrate: derivatives by the parameters, or by what they act through."""
     direct = _reduced(equations)
-    through, acting = _acting_numbers(equations)
+    through, acting = acting_numbers(equations)
     if len(acting) >= len(equations.states) * len(equations.parameters):
         return direct
     indirect = _by_chain_rule(_reduced(through), acting, equations)
@@ -176,11 +178,18 @@ def _vanishes(expression: sympy.Expr) -> bool:
     return bool(sympy.expand(expression) == 0 or sympy.simplify(expression) == 0)
 
 
-def _acting_numbers(equations: Solvable) -> tuple[Solvable, dict[sympy.Symbol, sympy.Expr]]:
+def acting_numbers(equations: Solvable) -> tuple[Solvable, dict[sympy.Symbol, sympy.Expr]]:
     """Rewrite starts and rates in the numbers through which the parameters act.
 
     These are: the start of each state, the factor of each term of a rate that depends on time or
     states, and whatever inside such a term depends on parameters alone.
+
+    Returns
+    -------
+    equations : Solvable
+        The same, with these numbers for parameters; levels stay as they are.
+    acting : dict of Symbol to Expr
+        Each number, and what it is of the parameters.
     """
     found: dict[sympy.Expr, sympy.Symbol] = {}
     varying = {equations.time, *equations.states}

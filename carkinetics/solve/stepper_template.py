@@ -19,11 +19,12 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, types
 
+from carkinetics.solve import adjoint, explicit, implicit  # noqa: F401
+
 # --- curve features: begin ---
 from carkinetics.solve import curve_features as features
 
 # --- curve features: end ---
-from carkinetics.solve import explicit, implicit  # noqa: F401
 from carkinetics.solve.control import FIRST_STEP, SMALLEST_STEP, Sizes, step_factor
 from carkinetics.solve.fastmath import (  # noqa: F401
     exp,
@@ -129,6 +130,10 @@ LAYOUT = Layout(
     taken=1, fresh=1, due=1, broken=1,
     # A place inside the step: day, states, sensitivities, log levels and slopes, derivatives.
     day_at=1, y_at=N_STATE, s_at=N_SENS, out=2 * N_OUT, jac=N_OUT * N_PAR,
+    # --- tape: begin ---
+    # Patient, his next row, the share of the step that lies before a sample; how he began it.
+    who=1, row=1, fraction=1, mark=1,
+    # --- tape: end ---
     **METHOD.vectors,
 )  # fmt: skip
 SIZE = LAYOUT.size
@@ -137,6 +142,15 @@ T, H, PAST, STEP, ERROR = map(LAYOUT.place, ("t", "h", "past", "step", "error"))
 LIMIT, NEXT_DAY, LAST_DAY, TRIED = map(LAYOUT.place, ("limit", "next_day", "last_day", "tried"))
 TAKEN, FRESH, DUE, BROKEN = map(LAYOUT.place, ("taken", "fresh", "due", "broken"))
 OUT, JAC = map(LAYOUT.place, ("out", "jac"))
+# --- tape: begin ---
+WHO, ROW, MARK = map(LAYOUT.place, ("who", "row", "mark"))
+Y_AT, FRACTION = map(LAYOUT.place, ("y_at", "fraction"))
+# What is kept of every step, see `carkinetics.solve.adjoint`; and the patient and his next row.
+RECORD = Layout(t=1, h=1, limit=1, mark=1, row=1, who=1, y=7 * N_STATE)
+# A mark where a lane began anew with this step: after a switch of the equations, with a patient.
+SWITCHED, TOOK = 1.0, 2.0
+RECORD_SIZE = RECORD.size
+# --- tape: end ---
 
 
 @inlined
@@ -203,6 +217,10 @@ def reach_samples(room, with_sensitivity):
         within = reached & (day > now) & (length > 0.0)
         fraction = select(within, (day - now) / select(within, length, 1.0), 0.0)
         store(at.day_at, 0, day)
+        # --- tape: begin ---
+        store(at.fraction, 0, fraction)
+        store(at.row, 0, load(at.row, 0) + select(reached, 1.0, 0.0))
+        # --- tape: end ---
         METHOD.states_between(fraction, length, at, at.y_at)
         output_lanes(at.day_at, at.y_at, at.p, at.c, at.out)
         unsound = not_finite(2 * N_OUT, at.out)
@@ -244,6 +262,34 @@ def add_dose(event, room):
     take_dose(event, at.p, at.c, at.y, at.s, at.first_y, at.first_s)
 
 
+# --- tape: begin ---
+@inlined
+def keep_record(room, tape, number):
+    """Write down the step of every lane; a rejected one has no length and stays where it was."""
+    at, record = LAYOUT.arrays(room), RECORD.arrays(tape.part(1 + number * RECORD.size))
+    accepted = load(at.error, 0) <= 1.0
+    store(record.h, 0, select(accepted, load(at.step, 0), 0.0))
+    for name in ("t", "limit", "mark", "row", "who"):
+        store(getattr(record, name), 0, load(getattr(at, name), 0))
+    for i in each(N_STATE):
+        store(record.y, i, load(at.y, i))
+        for stage in range(1, 7):
+            place = stage * N_STATE + i
+            store(record.y, place, select(accepted, load(at.stage_y, place), load(at.y, i)))
+    store(at.mark, 0, 0.0)
+
+
+@compiled
+def with_room(tape, records):
+    """Return the tape, or a longer one if one more record does not fit."""
+    if (1 + (records + 1) * RECORD_SIZE) * LANES <= tape.shape[0]:
+        return tape
+    longer = np.empty(2 * tape.shape[0])
+    longer[: tape.shape[0]] = tape
+    return longer
+
+
+# --- tape: end ---
 # --- curve features: begin ---
 @inlined
 def inside(room, place):
@@ -281,6 +327,9 @@ def integrate(
     # --- curve features: begin ---
     wanted, found,
     # --- curve features: end ---
+    # --- tape: begin ---
+    samples,
+    # --- tape: end ---
 ):  # fmt: skip
     """Solve the patients of the queue, as many at a time as there are lanes."""
     room = workspace(SIZE)
@@ -299,6 +348,10 @@ def integrate(
     progress = features.make_progress(N_OUT, N_PAR, wanted)
     place = features.make_place(N_OUT, N_PAR)
     # --- curve features: end ---
+    # --- tape: begin ---
+    records, tape = 0, np.empty((1 + 128 * (1 + queue.shape[0] // LANES) * RECORD_SIZE) * LANES)
+    room[WHO : WHO + LANES] = -1.0
+    # --- tape: end ---
 
     while True:
         if running < LANES and waiting < queue.shape[0]:
@@ -317,6 +370,9 @@ def integrate(
                 room[PAST + lane] = room[PAST + LANES + lane] = 0.0
                 room[TRIED + lane] = room[BROKEN + lane] = 0.0
                 room[LIMIT + lane] = BEFORE[0] if BEFORE.shape[0] > 0 else np.inf
+                # --- tape: begin ---
+                room[WHO + lane], room[ROW + lane], room[MARK + lane] = who, offsets[who], TOOK
+                # --- tape: end ---
                 waiting, running, stale = waiting + 1, running + 1, True
                 # --- curve features: begin ---
                 room[LAST_DAY + lane] = features.begin(
@@ -330,6 +386,11 @@ def integrate(
             begin_anew(room, with_sensitivity)
             stale = False
         attempt(room, tolerance, with_sensitivity)
+        # --- tape: begin ---
+        tape = with_room(tape, records)
+        keep_record(room, tape, records)
+        records += 1
+        # --- tape: end ---
         # --- curve features: begin ---
         features.follow(
             inside, at_end, gradient, room, patient, error, t, step, wanted, progress, place, found
@@ -339,6 +400,11 @@ def integrate(
             for lane in range(LANES):
                 if room[DUE + lane] > 0.0:
                     row = cursor[lane]
+                    # --- tape: begin ---
+                    for i in range(N_STATE):
+                        samples[row, i] = room[Y_AT + i * LANES + lane]
+                    samples[row, N_STATE] = room[FRACTION + lane]
+                    # --- tape: end ---
                     for j in range(N_OUT):
                         level[row, j] = room[OUT + j * LANES + lane]
                         slope[row, j] = room[OUT + (N_OUT + j) * LANES + lane]
@@ -370,6 +436,9 @@ def integrate(
                         room[S + i * LANES + lane] = room[FIRST_S + i * LANES + lane]
                 room[T + lane], room[FRESH + lane], stale = AFTER[switch[lane]], 1.0, True
                 switch[lane] += 1
+                # --- tape: begin ---
+                room[MARK + lane] = SWITCHED
+                # --- tape: end ---
                 room[LIMIT + lane] = (
                     BEFORE[switch[lane]] if switch[lane] < BEFORE.shape[0] else np.inf
                 )
@@ -382,6 +451,11 @@ def integrate(
                 steps[who] = np.int64(room[TRIED + lane])
                 patient[lane], room[LAST_DAY + lane], room[NEXT_DAY + lane] = -1, IDLE, np.inf
                 room[LIMIT + lane], running = np.inf, running - 1
+                # --- tape: begin ---
+                room[WHO + lane] = -1.0
+    tape[0] = records
+    return tape
+    # --- tape: end ---
 
 
 @compiled
@@ -444,6 +518,9 @@ def solve(params, offsets, days, tolerance, max_steps, with_sensitivity):
         # --- curve features: begin ---
         wanted, found,
         # --- curve features: end ---
+        # --- tape: begin ---
+        np.empty((n_row, N_STATE + 1)),
+        # --- tape: end ---
     )  # fmt: skip
     blank_failures(offsets, level, slope, jacobian, outcome)
     return level, slope, jacobian, outcome, steps
@@ -494,6 +571,9 @@ def solve_curves(
     integrate(
         params, offsets, days, queue, tolerance, max_steps, True,
         level, slope, jacobian, outcome, steps, wanted, found,
+        # --- tape: begin ---
+        np.empty((n_row, N_STATE + 1)),
+        # --- tape: end ---
     )  # fmt: skip
     blank_failures(offsets, level, slope, jacobian, outcome)
     features.mark_failed_features(wanted, found, outcome, SOLVED, NOT_FINITE)

@@ -48,6 +48,16 @@ E1, E2, E3, E4, E5, E6, E7 = (
     0.015151515151515152,
 )
 STAGE = Table([0.0, C2, C3, C4, C5, 1.0, 1.0])
+# Weights of the slopes at the stages before, for each stage.
+WEIGHTS: tuple[tuple[float, ...], ...] = (
+    (),
+    (A21,),
+    (A31, A32),
+    (A41, A42, A43),
+    (A51, A52, A53, A54),
+    (A61, A62, A63, A64, A65),
+    (A71, A72, A73, A74, A75, A76),
+)
 
 
 def stage_values(
@@ -65,33 +75,30 @@ def stage_values(
     They are those from the first of `members` to the one before the second. Each stage is written
     out: what is zero is not multiplied.
     """
-    with when(stage == 1):
-        for i in each(*members):
-            store(out, first + i, load(y, i) + h * (A21 * load(k, i)))
-    with when(stage == 2):
-        for i in each(*members):
-            change = A31 * load(k, i) + A32 * load(k, n + i)
-            store(out, first + i, load(y, i) + h * change)
-    with when(stage == 3):
-        for i in each(*members):
-            change = A41 * load(k, i) + A42 * load(k, n + i) + A43 * load(k, 2 * n + i)
-            store(out, first + i, load(y, i) + h * change)
-    with when(stage == 4):
-        for i in each(*members):
-            change = A51 * load(k, i) + A52 * load(k, n + i)
-            change = change + A53 * load(k, 2 * n + i) + A54 * load(k, 3 * n + i)
-            store(out, first + i, load(y, i) + h * change)
-    with when(stage == 5):
-        for i in each(*members):
-            change = A61 * load(k, i) + A62 * load(k, n + i) + A63 * load(k, 2 * n + i)
-            change = change + A64 * load(k, 3 * n + i) + A65 * load(k, 4 * n + i)
-            store(out, first + i, load(y, i) + h * change)
-    with when(stage == 6):
-        for i in each(*members):
-            change = A71 * load(k, i) + A72 * load(k, n + i) + A73 * load(k, 2 * n + i)
-            change = change + A74 * load(k, 3 * n + i) + A75 * load(k, 4 * n + i)
-            change = change + A76 * load(k, 5 * n + i)
-            store(out, first + i, load(y, i) + h * change)
+    for number, weights in enumerate(WEIGHTS):
+        if not weights:
+            continue
+        with when(stage == number):
+            for i in each(*members):
+                change: Any = weights[0] * load(k, i)
+                for j, weight in enumerate(weights[1:], 1):
+                    change = change + weight * load(k, j * n + i)
+                store(out, first + i, load(y, i) + h * change)
+
+
+def slope_cotangents(n: int, stage: Any, h: Value, of_states: Array, of_slopes: Array) -> None:
+    """Add h * sum(a[j, stage] * of_states[j]) to the cotangents of the slopes at a stage.
+
+    This is `stage_values` transposed: the slope at a stage from 0 to 5 is seen by all later ones.
+    """
+    for number in range(len(WEIGHTS) - 1) if isinstance(stage, Value) else (stage,):
+        with when(stage == number):
+            for i in each(n):
+                change: Any = 0.0
+                for j in range(number + 1, len(WEIGHTS)):
+                    change = change + WEIGHTS[j][number] * load(of_states, j * n + i)
+                place = number * n + i
+                store(of_slopes, place, load(of_slopes, place) + h * change)
 
 
 def local_error(n: int, i: Any, h: Value, k: Array) -> Value:

@@ -43,22 +43,34 @@ def value_and_gradient(task: OdeTask, tolerance: float) -> Callable[[], tuple[fl
     from numba import njit
 
     from carkinetics.solve.compiled import MAX_STEPS, compile_system
-    from carkinetics.solve.op import _contract
+    from carkinetics.solve.contraction import contract
 
-    solve = compile_system(task.system).solve
+    compiled = compile_system(task.system)
     n, rows = len(task.params), len(task.days)
     params, offsets = task.params.copy(), np.arange(n + 1) * rows
     days = np.tile(task.days, n)
     weights = np.ascontiguousarray(task.weights.reshape(n * rows, -1))
-    wanted = np.bool_(True), np.int64(MAX_STEPS)
+    most = np.int64(MAX_STEPS)
+    solve, taped = compiled.solve, compiled.taped() if compiled.taped is not None else None
 
     @njit
-    def run(params: Any, offsets: Any, days: Any, weights: Any, tolerance: Any, wanted: Any) -> Any:
-        level, _, jacobian, _, _ = solve(params, offsets, days, tolerance, wanted[1], wanted[0])
+    def by_sensitivities(params: Any, offsets: Any, days: Any, weights: Any, tolerance: Any) -> Any:
+        level, _, jacobian, _, _ = solve(params, offsets, days, tolerance, most, True)
         value = (weights * level + level**2 / 20).sum()
-        return value, _contract(weights + level / 10, jacobian, offsets)
+        return value, contract(weights + level / 10, jacobian, offsets)
 
-    return lambda: run(params, offsets, days, weights, tolerance, wanted)
+    if taped is None:
+        return lambda: by_sensitivities(params, offsets, days, weights, tolerance)
+    forth, back = taped.solve_with_tape, taped.sweep
+
+    @njit
+    def by_sweep(params: Any, offsets: Any, days: Any, weights: Any, tolerance: Any) -> Any:
+        level, _, outcome, _, tape, samples = forth(params, offsets, days, tolerance, most)
+        value = (weights * level + level**2 / 20).sum()
+        gradient = back(params, offsets, days, outcome, tape, samples, weights + level / 10)
+        return value, gradient
+
+    return lambda: by_sweep(params, offsets, days, weights, tolerance)
 
 
 def loosest(task: OdeTask, wanted: float = WANTED_ERROR) -> float:
