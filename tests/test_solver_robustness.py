@@ -18,7 +18,7 @@ from numba import njit
 import carkinetics as ck
 from carkinetics.errors import SolverOutcome
 from carkinetics.solve import compiled as compiled_module
-from carkinetics.solve import stepper_template
+from carkinetics.solve import loop_template
 from carkinetics.solve.codegen import generate
 from carkinetics.solve.compiled import compile_system, solve_system
 from carkinetics.solve.solvable import solvable, switch_days
@@ -313,7 +313,7 @@ def test_the_template_is_a_working_solver_of_its_own_example():
     """Exponential decay, analytic: ln level = ln first - rate t."""
     params = np.array([[50.0, 0.1], [3.0, 2.0]])
     days = np.array([0.0, 4.0, 10.0, 1.0])
-    level, slope, jacobian, outcome, _ = stepper_template.solve(
+    level, slope, jacobian, outcome, _ = loop_template.solve(
         params, np.array([0, 3, 4]), days, 1e-9, 1000, True
     )
     first, rate = np.repeat(params, [3, 1], axis=0).T

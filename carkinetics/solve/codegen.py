@@ -54,6 +54,9 @@ _FEATURES, _TAPE, _STANDALONE = map(_marked, ("curve features", "tape", "standin
 _COMPILED_IN = ("control.py", "fastmath.py", "lanes.py", "queue.py", "written.py")
 # Sensitivities whose stages fit into the nearest cache of a processor, with what they need.
 _GROUP = 25
+# So many derivatives cost as much as a reverse sweep and a second solver to compile
+# (docs/decisions/0003).
+_AS_CHEAP = 25
 _OF_METHOD = {False: ("explicit.py", "tsitouras.py"), True: ("implicit.py", "rodas.py")}
 
 
@@ -77,35 +80,36 @@ def generate(
     -------
     str
         Python source with a function ``solve``, and ``solve_curves`` if `curves`; with `tape`
-        ``solve_with_tape`` and ``sweep``. See ``stepper_template.py`` and ``sweep_template.py``
-        for their signatures. What is not asked for is not in the source, so that a plain fit
-        neither compiles nor runs it.
+        ``solve_with_tape`` and ``sweep``. See ``loop_template.py``, ``curves_template.py`` and
+        ``sweep_template.py`` for their signatures. What is not asked for is not in the source, so
+        that a plain fit neither compiles nor runs it.
     """
     _refuse_unsolvable(system)
-    template = _FEATURES.sub(r"\1" if curves else "", _text_of("stepper_template.py"))
-    template = _TAPE.sub(r"\1" if tape else "", template)
     stiff = system.stiff if stiff is None else stiff
     # Machine code is cached with the source; these files are compiled into it.
     files = [*_COMPILED_IN, *_OF_METHOD[stiff], *(["curve_features.py"] if curves else [])]
     versions = _versions([*files, *(["adjoint.py"] if tape else [])])
-    if not tape:
-        return f"{_filled(template, versions + _model_code(system, stiff))}\n"
-    own, backwards = _taped_code(system)
-    sweep = _STANDALONE.sub("", _text_of("sweep_template.py"))
-    return f"{_filled(template, versions + own)}\n\n\n{_filled(sweep, backwards)}\n"
+    own, backwards = _taped_code(system) if tape else (_model_code(system, stiff), "")
+    parts = [_filled(_template("stepper", curves, tape), versions + own)]
+    parts.append(_template("loop", curves, tape))
+    if curves:
+        parts.append(_template("curves", curves, tape))
+    if tape:
+        parts.append(_filled(_template("sweep", curves, tape), backwards))
+    return "\n\n\n".join(part.strip() for part in parts) + "\n"
 
 
 def worth_a_sweep(system: System) -> bool:
     """Return whether a reverse sweep is cheaper than the sensitivities of a system.
 
-    The sweep costs as much as some 25 derivatives (docs/decisions/0003). It knows no doses.
+    It knows no doses.
     """
     if system.stiff or system.doses:
         return False
     equations = _equations(system)
-    if len(equations.sensitivities) <= _GROUP:
+    if len(equations.sensitivities) <= _AS_CHEAP:
         return False
-    return len(sensitivities(equations).symbols) > _GROUP
+    return len(sensitivities(equations).symbols) > _AS_CHEAP
 
 
 def _refuse_unsolvable(system: System) -> None:
@@ -119,11 +123,18 @@ def _refuse_unsolvable(system: System) -> None:
         )
 
 
+def _template(name: str, curves: bool, tape: bool) -> str:
+    """Return a part of the solver with the passages that are asked for."""
+    text = _FEATURES.sub(r"\1" if curves else "", _text_of(f"{name}_template.py"))
+    text = _TAPE.sub(r"\1" if tape else "", text)
+    return text if name == "stepper" else _STANDALONE.sub("", text)
+
+
 def _filled(template: str, model: str) -> str:
     """Put the functions of a model in the place of the example's."""
     head, rest = template.split(_BEGIN)
     _, tail = rest.split(_END)
-    return f"{head}{model}{tail.rstrip()}"
+    return f"{head}{model}{tail}"
 
 
 def _versions(files: list[str]) -> str:

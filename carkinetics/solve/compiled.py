@@ -48,7 +48,7 @@ class CompiledSystem:
     source_hash : str
         Hash of the generated source, the identity of the solver in caches.
     solve : callable
-        The compiled function; see ``stepper_template.solve``.
+        The compiled function; see ``loop_template.solve``.
     implicit : callable, optional
         Compiles and returns the implicit solver of the same system; None where `solve` is that
         already, and for the solver of maxima and areas.

@@ -201,7 +201,7 @@ def _blank_failures(
             peak_jacobian[i] = 0.0
 
 
-# Types of the solver's arguments, in the order of ``stepper_template.solve_curves``.
+# Types of the solver's arguments, in the order of ``curves_template.solve_curves``.
 _ARGUMENTS = (
     types.Array(types.float64, 2, "C"),
     types.Array(types.int64, 1, "C"),

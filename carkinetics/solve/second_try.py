@@ -27,7 +27,7 @@ _NAME = "carkinetics_second_try"
 
 
 class Found(NamedTuple):
-    """What a solver returns: see ``stepper_template.solve``."""
+    """What a solver returns: see ``loop_template.solve``."""
 
     level: np.ndarray
     slope: np.ndarray
@@ -51,7 +51,7 @@ def second_try(
     implicit : callable
         Compiles and returns the implicit solver; called only where somebody needs it.
     params, offsets, days
-        See ``stepper_template.solve``.
+        See ``loop_template.solve``.
     options : tolerance, max_steps, with_sensitivity
         As of the first try.
     found : Found

@@ -1,14 +1,14 @@
-"""The solver: many patients at once in SIMD lanes, each with steps of its own, sensitivities.
+"""The solver's steps: many patients at once in SIMD lanes, with sensitivities.
 
-This file is a working solver for one built-in example, exponential decay. The code generator
-copies it and replaces the part between the two marks with the functions of a real model; what it
-emits is therefore this file with other equations.
+This file and ``loop_template.py`` are a working solver for one built-in example, exponential decay.
+The code generator copies both and replaces the part between the two marks with the functions of a
+real model; what it emits is therefore these files with other equations. Where areas and maxima or a
+reverse sweep are asked for, ``curves_template.py`` or ``sweep_template.py`` follows, and passages
+that are marked for it stay in.
 
 What is done for all lanes at once are functions of lanes: see `carkinetics.solve.lanes`. All their
 arrays lie in one, ``room``, as `LAYOUT` says. Numba compiles the loop around them, and what is done
-for single lanes. Each lane has its own step. A lane that has reached its patient's last day takes
-the next patient, so that no lane idles for long; no lane ever reads another, and a patient's result
-does not depend on the company.
+for single lanes.
 
 How a step is made is the affair of a method: `carkinetics.solve.explicit`, or
 `carkinetics.solve.implicit` for stiff models.
@@ -17,15 +17,10 @@ How a step is made is the affair of a method: `carkinetics.solve.explicit`, or
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
 from carkinetics.solve import adjoint, explicit, implicit  # noqa: F401
-
-# --- curve features: begin ---
-from carkinetics.solve import curve_features as features
-
-# --- curve features: end ---
-from carkinetics.solve.control import FIRST_STEP, SMALLEST_STEP, Sizes, step_factor
+from carkinetics.solve.control import SMALLEST_STEP, Sizes, step_factor
 from carkinetics.solve.fastmath import (  # noqa: F401
     exp,
     hill,
@@ -48,8 +43,7 @@ from carkinetics.solve.lanes import (  # noqa: F401
     store,
     when,
 )
-from carkinetics.solve.queue import longest_first, workspace
-from carkinetics.solve.written import compiled, inlined, inlined_with
+from carkinetics.solve.written import inlined, inlined_with
 
 # Logarithm below which outputs take a state to be that small: a rate can still be divided by it.
 LOWEST_LOG = -650.0
@@ -116,7 +110,6 @@ METHOD = explicit.make_method(
 HAS_DOSE = np.zeros(0, np.bool_)
 # --- model: end ---
 
-SOLVED, TOO_MANY_STEPS, NOT_FINITE = 0, 1, 2
 IDLE = -np.inf  # last day of a lane without a patient
 
 LAYOUT = Layout(
@@ -279,16 +272,6 @@ def keep_record(room, tape, number):
     store(at.mark, 0, 0.0)
 
 
-@compiled
-def with_room(tape, records):
-    """Return the tape, or a longer one if one more record does not fit."""
-    if (1 + (records + 1) * RECORD_SIZE) * LANES <= tape.shape[0]:
-        return tape
-    longer = np.empty(2 * tape.shape[0])
-    longer[: tape.shape[0]] = tape
-    return longer
-
-
 # --- tape: end ---
 # --- curve features: begin ---
 @inlined
@@ -317,270 +300,6 @@ def gradient(room, place):
     at = LAYOUT.arrays(room)
     METHOD.sensitivities_between(load(place.fraction, 0), load(at.step, 0), at, at.s_at)
     output_sensitivity_lanes(at.day_at, at.y_at, at.s_at, at.p, at.c, place.jacobian)
-
-
-# --- curve features: end ---
-@compiled
-def integrate(
-    params, offsets, days, queue, tolerance, max_steps, with_sensitivity,
-    level, slope, jacobian, outcome, steps,
-    # --- curve features: begin ---
-    wanted, found,
-    # --- curve features: end ---
-    # --- tape: begin ---
-    samples,
-    # --- tape: end ---
-):  # fmt: skip
-    """Solve the patients of the queue, as many at a time as there are lanes."""
-    room = workspace(SIZE)
-    cursor, last = np.zeros(LANES, np.int64), np.zeros(LANES, np.int64)
-    patient, switch = np.zeros(LANES, np.int64), np.zeros(LANES, np.int64)
-    waiting, running, stale = 0, 0, False
-    for lane in range(LANES):
-        patient[lane], room[LAST_DAY + lane], room[NEXT_DAY + lane] = -1, IDLE, np.inf
-        room[LIMIT + lane] = np.inf
-        if queue.shape[0] > 0:
-            # A lane that never gets a patient computes with ordinary numbers.
-            for q in range(N_PAR):
-                room[P + q * LANES + lane] = params[queue[0], q]
-    # --- curve features: begin ---
-    t, step, error = room[T : T + LANES], room[STEP : STEP + LANES], room[ERROR : ERROR + LANES]
-    progress = features.make_progress(N_OUT, N_PAR, wanted)
-    place = features.make_place(N_OUT, N_PAR)
-    # --- curve features: end ---
-    # --- tape: begin ---
-    records, tape = 0, np.empty((1 + 128 * (1 + queue.shape[0] // LANES) * RECORD_SIZE) * LANES)
-    room[WHO : WHO + LANES] = -1.0
-    # --- tape: end ---
-
-    while True:
-        if running < LANES and waiting < queue.shape[0]:
-            for lane in range(LANES):
-                room[TAKEN + lane] = 0.0
-                if patient[lane] >= 0 or waiting == queue.shape[0]:
-                    continue
-                who = queue[waiting]
-                for q in range(N_PAR):
-                    room[P + q * LANES + lane] = params[who, q]
-                room[TAKEN + lane] = room[FRESH + lane] = 1.0
-                patient[lane], cursor[lane], last[lane] = who, offsets[who], offsets[who + 1]
-                room[NEXT_DAY + lane] = days[cursor[lane]]
-                room[LAST_DAY + lane] = days[last[lane] - 1]
-                room[T + lane], room[H + lane], switch[lane] = 0.0, FIRST_STEP, 0
-                room[PAST + lane] = room[PAST + LANES + lane] = 0.0
-                room[TRIED + lane] = room[BROKEN + lane] = 0.0
-                room[LIMIT + lane] = BEFORE[0] if BEFORE.shape[0] > 0 else np.inf
-                # --- tape: begin ---
-                room[WHO + lane], room[ROW + lane], room[MARK + lane] = who, offsets[who], TOOK
-                # --- tape: end ---
-                waiting, running, stale = waiting + 1, running + 1, True
-                # --- curve features: begin ---
-                room[LAST_DAY + lane] = features.begin(
-                    lane, who, wanted, progress, room[LAST_DAY + lane]
-                )
-                # --- curve features: end ---
-            admit(room)
-        if running == 0:
-            break
-        if stale:
-            begin_anew(room, with_sensitivity)
-            stale = False
-        attempt(room, tolerance, with_sensitivity)
-        # --- tape: begin ---
-        tape = with_room(tape, records)
-        keep_record(room, tape, records)
-        records += 1
-        # --- tape: end ---
-        # --- curve features: begin ---
-        features.follow(
-            inside, at_end, gradient, room, patient, error, t, step, wanted, progress, place, found
-        )
-        # --- curve features: end ---
-        while reach_samples(room, with_sensitivity):
-            for lane in range(LANES):
-                if room[DUE + lane] > 0.0:
-                    row = cursor[lane]
-                    # --- tape: begin ---
-                    for i in range(N_STATE):
-                        samples[row, i] = room[Y_AT + i * LANES + lane]
-                    samples[row, N_STATE] = room[FRACTION + lane]
-                    # --- tape: end ---
-                    for j in range(N_OUT):
-                        level[row, j] = room[OUT + j * LANES + lane]
-                        slope[row, j] = room[OUT + (N_OUT + j) * LANES + lane]
-                        if with_sensitivity:
-                            for q in range(N_PAR):
-                                jacobian[row, j, q] = room[JAC + (j * N_PAR + q) * LANES + lane]
-                    cursor[lane] = row + 1
-                    room[NEXT_DAY + lane] = days[row + 1] if row + 1 < last[lane] else np.inf
-        if not conclude(room, max_steps, with_sensitivity):
-            continue
-        for lane in range(LANES):
-            who = patient[lane]
-            if who < 0:
-                continue
-            done = room[NEXT_DAY + lane] == np.inf
-            # --- curve features: begin ---
-            done &= room[T + lane] >= room[LAST_DAY + lane]
-            # --- curve features: end ---
-            if room[H + lane] < SMALLEST_STEP and not done:
-                outcome[who] = NOT_FINITE
-            if room[TRIED + lane] >= max_steps and not done:
-                outcome[who] = TOO_MANY_STEPS
-            if room[T + lane] >= room[LIMIT + lane]:
-                if HAS_DOSE[switch[lane]]:
-                    add_dose(switch[lane], room)
-                    for i in range(N_STATE):
-                        room[Y + i * LANES + lane] = room[FIRST_Y + i * LANES + lane]
-                    for i in range(N_SENS):
-                        room[S + i * LANES + lane] = room[FIRST_S + i * LANES + lane]
-                room[T + lane], room[FRESH + lane], stale = AFTER[switch[lane]], 1.0, True
-                switch[lane] += 1
-                # --- tape: begin ---
-                room[MARK + lane] = SWITCHED
-                # --- tape: end ---
-                room[LIMIT + lane] = (
-                    BEFORE[switch[lane]] if switch[lane] < BEFORE.shape[0] else np.inf
-                )
-                # --- curve features: begin ---
-                progress.state[lane] = max(progress.state[lane], features.SWITCHED)
-                # --- curve features: end ---
-            if done or outcome[who] != SOLVED:
-                if outcome[who] == SOLVED and room[BROKEN + lane] != 0.0:
-                    outcome[who] = NOT_FINITE
-                steps[who] = np.int64(room[TRIED + lane])
-                patient[lane], room[LAST_DAY + lane], room[NEXT_DAY + lane] = -1, IDLE, np.inf
-                room[LIMIT + lane], running = np.inf, running - 1
-                # --- tape: begin ---
-                room[WHO + lane] = -1.0
-    tape[0] = records
-    return tape
-    # --- tape: end ---
-
-
-@compiled
-def blank_failures(offsets, level, slope, jacobian, outcome):
-    """Leave no number in the rows of a failure."""
-    for i in range(outcome.shape[0]):
-        if outcome[i] != SOLVED:
-            for row in range(offsets[i], offsets[i + 1]):
-                level[row] = slope[row] = np.nan
-                if jacobian.shape[0] > 0:
-                    jacobian[row] = np.nan
-
-
-@njit(cache=True, error_model="numpy", nogil=True)
-def solve(params, offsets, days, tolerance, max_steps, with_sensitivity):
-    """Integrate every patient and report the log level at the listed days.
-
-    Parameters
-    ----------
-    params : array, shape (patient, parameter)
-        Parameters on their natural scale.
-    offsets : array of int, shape (patient + 1,)
-        ``days[offsets[i]:offsets[i + 1]]`` are the days of patient i, in rising order.
-    days : array, shape (row,)
-        Days from the infusion; before it, the level is that of day 0 [day].
-    tolerance : float
-        Local error per step, relative to the state.
-    max_steps : int
-        Steps, accepted and rejected, allowed to one patient.
-    with_sensitivity : bool
-        Whether the derivatives are integrated too.
-
-    Returns
-    -------
-    level : array, shape (row, cell_type)
-        Natural logarithm of the latent level; NaN where the solve failed.
-    slope : array, shape (row, cell_type)
-        Its derivative by time [1/day]; NaN where the solve failed.
-    jacobian : array, shape (row, cell_type, parameter)
-        Its derivatives by the parameters, NaN where the solve failed; empty without
-        sensitivities.
-    outcome : array of int, shape (patient,)
-        0 solved, 1 too many steps, 2 not finite.
-    steps : array of int, shape (patient,)
-        Steps tried.
-    """
-    n_patient, n_row = params.shape[0], days.shape[0]
-    level, slope = np.empty((n_row, N_OUT)), np.empty((n_row, N_OUT))
-    jacobian = np.empty((n_row if with_sensitivity else 0, N_OUT, N_PAR))
-    outcome, steps = np.zeros(n_patient, np.int64), np.zeros(n_patient, np.int64)
-    queue = longest_first(offsets, days)
-    # --- curve features: begin ---
-    nothing = np.zeros(n_patient + 1, np.int64)
-    wanted = features.Wanted(0.0, nothing[:0], nothing, np.empty(0))
-    found = features.make_features(n_patient, N_OUT, N_PAR, wanted)
-    # --- curve features: end ---
-    integrate(
-        params, offsets, days, queue, tolerance, max_steps, with_sensitivity,
-        level, slope, jacobian, outcome, steps,
-        # --- curve features: begin ---
-        wanted, found,
-        # --- curve features: end ---
-        # --- tape: begin ---
-        np.empty((n_row, N_STATE + 1)),
-        # --- tape: end ---
-    )  # fmt: skip
-    blank_failures(offsets, level, slope, jacobian, outcome)
-    return level, slope, jacobian, outcome, steps
-
-
-# --- curve features: begin ---
-
-
-@njit(cache=True, error_model="numpy", nogil=True)
-def solve_curves(
-    params, offsets, days, area_offsets, area_days, peak_until, curves, tolerance, max_steps
-):  # fmt: skip
-    """Integrate every patient; report log levels, areas and maxima with their derivatives.
-
-    Parameters
-    ----------
-    params, offsets, days, tolerance, max_steps
-        See `solve`; every patient has a day.
-    area_offsets, area_days
-        Days of each patient, after 0 and in rising order, up to which the area from day 0 is
-        wanted [day].
-    peak_until : float
-        Day until which the maximum is looked for [day].
-    curves : array of int, shape (curve,)
-        Curves whose maximum is wanted: columns of the levels; the number after the last column is
-        the total.
-
-    Returns
-    -------
-    level, jacobian : array, shape (row, cell_type) and (row, cell_type, parameter)
-        As in `solve`.
-    log_area, area_jacobian : array, shape (area row, cell_type) and (..., parameter)
-        Natural logarithm of the area, and its derivatives.
-    log_peak, peak_jacobian : array, shape (patient, curve) and (..., parameter)
-        Natural logarithm of the highest level, and its derivatives.
-    peak_day : array, shape (patient, curve)
-        First day of the highest level [day].
-    outcome, steps : array of int, shape (patient,)
-        As in `solve`.
-    """
-    n_patient, n_row = params.shape[0], days.shape[0]
-    level, slope = np.empty((n_row, N_OUT)), np.empty((n_row, N_OUT))
-    jacobian = np.empty((n_row, N_OUT, N_PAR))
-    outcome, steps = np.zeros(n_patient, np.int64), np.zeros(n_patient, np.int64)
-    wanted = features.Wanted(peak_until, curves, area_offsets, area_days)
-    found = features.make_features(n_patient, N_OUT, N_PAR, wanted)
-    queue = longest_first(offsets, days)
-    integrate(
-        params, offsets, days, queue, tolerance, max_steps, True,
-        level, slope, jacobian, outcome, steps, wanted, found,
-        # --- tape: begin ---
-        np.empty((n_row, N_STATE + 1)),
-        # --- tape: end ---
-    )  # fmt: skip
-    blank_failures(offsets, level, slope, jacobian, outcome)
-    features.mark_failed_features(wanted, found, outcome, SOLVED, NOT_FINITE)
-    return (
-        level, jacobian, found.log_area, found.area_jacobian, found.log_peak,
-        found.peak_jacobian, found.peak_day, outcome, steps,
-    )  # fmt: skip
 
 
 # --- curve features: end ---

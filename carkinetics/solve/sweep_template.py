@@ -1,20 +1,19 @@
 """The reverse sweep of a solver: derivatives by the parameters without any sensitivity.
 
-The code generator appends this file to ``stepper_template.py``, for models whose parameters far
+The code generator appends this file to ``loop_template.py``, for models whose parameters far
 outnumber their states, and replaces the part between the two marks. As it stands it belongs to
-that file's example, exponential decay. `solve_with_tape` writes every step down, for all lanes at
-once; `sweep` reads the steps from the last to the first. A lane meets its patients in reverse
-order; where the tape shows another patient, the lane begins with that one.
+the example of ``stepper_template.py``, exponential decay. `solve_with_tape` writes every step down,
+for all lanes at once; `sweep` reads the steps from the last to the first. A lane meets its patients
+in reverse order; where the tape shows another patient, the lane begins with that one.
 """
 
 # --- standing alone: begin ---
-from __future__ import annotations
-
 import numpy as np
 from numba import njit, types
 
 from carkinetics.solve import adjoint
 from carkinetics.solve.lanes import LANES, Layout, any_lane, load, store, when
+from carkinetics.solve.loop_template import SOLVED, blank_failures, integrate
 from carkinetics.solve.queue import longest_first, workspace
 from carkinetics.solve.stepper_template import (
     N_OUT,
@@ -23,10 +22,7 @@ from carkinetics.solve.stepper_template import (
     N_STATE,
     RECORD,
     RECORD_SIZE,
-    SOLVED,
     TOOK,
-    blank_failures,
-    integrate,
     prepare,
 )
 from carkinetics.solve.written import inlined, inlined_with
