@@ -12,6 +12,7 @@ import pytensor.tensor as pt
 import pytest
 
 import carkinetics as ck
+from carkinetics.errors import SolverOutcome
 from carkinetics.solve import swept_op
 from carkinetics.solve.codegen import worth_a_sweep
 from carkinetics.solve.compiled import compile_system, compile_taped, solve_system
@@ -20,6 +21,7 @@ from carkinetics.solve.op import log_levels
 from carkinetics.solve.optimize_once import optimize_once
 from carkinetics.solve.swept_op import TapedLogLevels
 from tests.test_solver_gradients import EVERYTHING
+from tests.test_solver_wide import draws
 
 DAYS = np.array([-1, 0, 0, 2, 4.5, 5, 6.25, 8, 11, 12, 13, 18, 28, 60, 120, 365.0])
 MODELS = ["cd4_cd8_antigen", "antigen_escape", "cd4_cd8_expansion", "wu_2025", "everything"]
@@ -107,6 +109,25 @@ def test_the_sweep_agrees_with_finite_differences(name):
         differences[:, q] = (a - 8 * b + 8 * c - d) / (12 * 5e-4)
     error = np.abs(gradient * params - differences).max(axis=1)
     assert (error / np.abs(differences).max(axis=1)).max() < 1e-6
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_wide_priors_give_the_same_failures_and_gradients_as_sensitivities(factor):
+    """1e-6 of a patient's largest slope; 4,000 draws, a fixed seed, so no false alarm."""
+    params = draws("cd4_cd8_antigen", 4_000, 41, factor)
+    system = load("cd4_cd8_antigen").system()
+    offsets, days = together(4_000)
+    weights = weights_for(system, len(days))
+    _, outcome, gradient = swept(system, params, offsets, days, weights, 1e-6, 5_000)
+    known = solve_system(
+        compile_system(system), params, offsets, days, sensitivities=True, fall_back=False
+    )
+    solved = np.array([found is SolverOutcome.SOLVED for found in known.outcome])
+    assert ((outcome == 0) == solved).all()
+    exact = contract(weights, np.nan_to_num(known.jacobian), offsets) * params
+    error = np.abs(gradient * params - exact).max(axis=1)[solved]
+    assert (error <= 1e-6 * np.abs(exact).max(axis=1)[solved]).all()
+    assert (gradient[~solved] == 0).all()
 
 
 def test_nobody_sees_the_company_in_the_lanes():
