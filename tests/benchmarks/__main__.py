@@ -21,8 +21,8 @@ FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "results.json"
 NAMES = [
     "import_time", "batches", "compiling", "exposures", "fits", "read_levels", "solver_gradient",
-    "ode_gradient", "ode_against_stan", "scaling", "peak_share", "whole_fit", "many_patients",
-    "sparse_visits",
+    "method_order", "ode_gradient", "ode_against_stan", "scaling", "peak_share", "whole_fit",
+    "many_patients", "sparse_visits",
 ]  # fmt: skip
 HEADINGS = ("name", "ours", "peer", "ratio", "target", "met", "peer is")
 
