@@ -54,9 +54,6 @@ _FEATURES, _TAPE, _STANDALONE = map(_marked, ("curve features", "tape", "standin
 _COMPILED_IN = ("control.py", "fastmath.py", "lanes.py", "queue.py", "written.py")
 # Sensitivities whose stages fit into the nearest cache of a processor, with what they need.
 _GROUP = 25
-# So many derivatives cost as much as a reverse sweep and a second solver to compile
-# (docs/decisions/0003).
-_AS_CHEAP = 25
 _OF_METHOD = {False: ("explicit.py", "tsitouras.py"), True: ("implicit.py", "rodas.py")}
 
 
@@ -74,7 +71,7 @@ def generate(
     stiff : bool, optional
         Whether to solve it by the implicit method; by default what the system says.
     tape : bool
-        Whether derivatives come from a reverse sweep: see `worth_a_sweep`.
+        Whether derivatives come from a reverse sweep, which knows no doses.
 
     Returns
     -------
@@ -97,19 +94,6 @@ def generate(
     if tape:
         parts.append(_filled(_template("sweep", curves, tape), backwards))
     return "\n\n\n".join(part.strip() for part in parts) + "\n"
-
-
-def worth_a_sweep(system: System) -> bool:
-    """Return whether a reverse sweep is cheaper than the sensitivities of a system.
-
-    It knows no doses.
-    """
-    if system.stiff or system.doses:
-        return False
-    equations = _equations(system)
-    if len(equations.sensitivities) <= _AS_CHEAP:
-        return False
-    return len(sensitivities(equations).symbols) > _AS_CHEAP
 
 
 def _refuse_unsolvable(system: System) -> None:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from carkinetics.errors import SolverError, SolverOutcome
-from carkinetics.solve.codegen import generate, source_hash, worth_a_sweep
+from carkinetics.solve.codegen import generate, source_hash
 from carkinetics.solve.optimize_once import optimize_once
 from carkinetics.solve.second_try import OUTCOMES, Found, second_try
 
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 DEFAULT_TOLERANCE = 1e-6
 MAX_STEPS = 5_000
+# So many derivatives cost as much as a reverse sweep and a second solver to compile
+# (docs/decisions/0003).
+AS_CHEAP_AS_A_SWEEP = 25
 
 
 @dataclass(frozen=True)
@@ -207,12 +210,13 @@ def compile_taped(system: System) -> Taped:
 
 def _compiled(system: System, source: str, function: str) -> CompiledSystem:
     explicit = function == "solve" and not system.stiff
-    swept = explicit and worth_a_sweep(system)
+    module = load_module(source)
+    swept = explicit and not system.doses and module.N_SENS > AS_CHEAP_AS_A_SWEEP
     return CompiledSystem(
         parameters=(*system.parameters, *system.inputs),
         cell_types=tuple(system.cell_types),
         source_hash=source_hash(source),
-        solve=getattr(load_module(source), function),
+        solve=getattr(module, function),
         implicit=functools.partial(_implicit_solve, system) if explicit else None,
         taped=functools.partial(compile_taped, system) if swept else None,
     )

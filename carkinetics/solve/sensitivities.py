@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 
 import sympy
 
@@ -41,7 +40,6 @@ class Sensitivities:
     where: Where
 
 
-@lru_cache(maxsize=8)
 def sensitivities(equations: Solvable) -> Sensitivities:
     """Choose what to integrate: derivatives by the parameters, or by what they act through."""
     direct = _reduced(equations)
