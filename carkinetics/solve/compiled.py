@@ -25,6 +25,7 @@ import numpy as np
 
 from carkinetics.errors import SolverError, SolverOutcome
 from carkinetics.solve.codegen import generate, source_hash
+from carkinetics.solve.collection import without_collection
 from carkinetics.solve.optimize_once import optimize_once
 from carkinetics.solve.second_try import OUTCOMES, Found, second_try
 
@@ -159,18 +160,21 @@ def _check_shapes(
 
 
 @lru_cache(maxsize=64)
+@without_collection()
 def compile_system(system: System) -> CompiledSystem:
     """Generate and load the solver of a system; a second call with the same equations is free."""
     return _compiled(system, generate(system), "solve")
 
 
 @lru_cache(maxsize=64)
+@without_collection()
 def compile_implicit(system: System) -> CompiledSystem:
     """Do the same for the implicit solver, whatever the system says of itself."""
     return _compiled(system, generate(system, stiff=True), "solve")
 
 
 @lru_cache(maxsize=64)
+@without_collection()
 def compile_curves(system: System) -> CompiledSystem:
     """Do the same for the solver that gives maxima and areas too; `solve` is its solve_curves."""
     return _compiled(system, generate(system, curves=True), "solve_curves")
