@@ -7,11 +7,14 @@ import pytensor
 import pytensor.tensor as pt
 import pytest
 from numba import njit
+from numba.core.runtime import _nrt_python as counts
+from numba.core.runtime import rtsys
 from pytensor.compile.builders import OpFromGraph
 from scipy import special
 
 from carkinetics.graphcode import helpers, print_program
 from carkinetics.inference.flat_model import PLAIN
+from carkinetics.solve.op import contract_by_patient
 from carkinetics.solve.written import compiled
 
 RNG = np.random.default_rng(5)
@@ -100,6 +103,9 @@ TENSORS = {
     "diagonal": pt.diagonal(X @ X.T) + pt.diag(X @ X.T),
     "shape": pt.cast(X.shape[0], "float64") * V,
     "split": pt.split(X, [1, 2], n_splits=2, axis=1)[1],
+    "split by sizes": pt.split(
+        pt.concatenate([X, 2 * X]), pt.stack([X.shape[0], V.shape[0]]), n_splits=2
+    )[1],
     "truth values": pt.cast(pt.all(X < 10) & pt.any(X > 0), "float64") + V,
     "missing and infinite": pt.switch(pt.isnan(pt.log(X)) | pt.isinf(X / 0.0), 1.0, X),
     "whole numbers": LONG * 2 - pt.sum(LONG) + LONG * pt.cast(X.shape[1], "int64"),
@@ -140,6 +146,32 @@ def _calls(*_):
 def test_what_has_no_text_is_called():
     inverse = pt.linalg.inv(X[:3] + 3 * pt.eye(3))
     check([X], [pt.sum(inverse * 2)], [MATRIX], calls=1)
+
+
+def test_a_result_of_a_call_may_be_a_part_of_an_array():
+    _, right = pt.linalg.qr(X)
+    check([X], [right.T @ right, pt.sum(pt.linalg.cholesky(X.T @ X).T, axis=0)], [MATRIX], calls=2)
+
+
+def test_the_rows_of_each_patient_are_summed():
+    gradient, jacobian, offsets = pt.dmatrix(), pt.dtensor3(), pt.lvector()
+    sums = contract_by_patient(gradient, jacobian, offsets)
+    values = [RNG.normal(size=(6, 2)), RNG.normal(size=(6, 2, 3)), np.array([0, 2, 2, 6])]
+    check([gradient, jacobian, offsets], [sums, sums * 2], values)
+
+
+def test_memory_is_given_back():
+    _, run = program_of([X], [pt.sum(pt.linalg.inv(X[:3] + 3 * pt.eye(3)) * 2)])
+    run([MATRIX], [()])
+    counts.memsys_enable_stats()
+    try:
+        before = rtsys.get_allocation_stats()
+        for _ in range(5):
+            run([MATRIX], [()])
+        after = rtsys.get_allocation_stats()
+    finally:
+        counts.memsys_disable_stats()
+    assert after.alloc - before.alloc == after.free - before.free > 0
 
 
 def test_graphs_within_graphs_are_written_out():

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from scipy import optimize, stats
+from scipy import interpolate, optimize, stats
 
 from carkinetics.errors import DataError
 from carkinetics.quantities import (
@@ -21,6 +21,7 @@ from carkinetics.quantities import (
     doubling_time,
     find_quantity,
     growth,
+    kernel,
     level_at,
     level_at_total_peak,
     loss,
@@ -142,6 +143,28 @@ def test_peak_at_either_end_is_found():
 def test_first_of_equal_peaks_counts():
     day = np.arange(5.0)
     assert tmax(Curve(day, [0, 1, 0, 1, 0.0], np.zeros(5))) == 1
+
+
+@pytest.mark.parametrize("own_days", [False, True])
+def test_peaks_and_levels_of_many_curves_are_those_of_their_cubics(own_days, monkeypatch):
+    """Peaks by polynomial roots, as many curves at once as do not fit, one of them not finite."""
+    monkeypatch.setattr(kernel, "_AT_ONCE", 40)
+    rng = np.random.default_rng(4)
+    level, slope = rng.normal(size=(2, 23, 8))
+    level[5, 3] = np.nan
+    days = np.cumsum(rng.uniform(0.2, 2.0, size=(23, 8) if own_days else 8), axis=-1)
+    curves = Curve(days, level, slope)
+    at = rng.uniform(days[..., :1].max(), days[..., -1:].min(), size=23)
+    found, read = curves.peaks, np.log(level_at(curves, at))
+    for i, day in enumerate(np.broadcast_to(days, level.shape)):
+        if i == 5:
+            assert np.isnan([*found[:, i], read[i]]).all()
+            continue
+        cubic = interpolate.CubicHermiteSpline(day, level[i], slope[i])
+        places = np.concatenate([day, cubic.derivative().roots(extrapolate=False)])
+        assert found[0, i] == pytest.approx(cubic(places).max(), abs=1e-12)
+        assert found[1, i] == pytest.approx(places[cubic(places).argmax()], abs=1e-9)
+        assert read[i] == pytest.approx(float(cubic(at[i])), abs=1e-12)
 
 
 def test_level_between_days_is_that_of_the_curve():

@@ -416,6 +416,20 @@ def test_a_read_only_cache_folder_only_costs_the_reuse(tmp_path):
     assert hits == "0"
 
 
+def test_source_is_generated_once_and_again_where_it_is_damaged(tmp_path, monkeypatch):
+    monkeypatch.setenv("CARKINETICS_CACHE", str(tmp_path))
+    model, other = ck.load_model("cd4_cd8_expansion"), ck.load_model("cd4_cd8_antigen")
+    first = compiled_module._source(model.system())
+    assert first == generate(model.system())
+    (kept,) = tmp_path.glob("*source*")
+    monkeypatch.setattr(compiled_module, "generate", lambda system, **options: str(options))
+    assert compiled_module._source(model.system()) == first
+    assert compiled_module._source(model.system(), curves=True) == "{'curves': True}"
+    assert compiled_module._source(other.system()) == "{}"
+    kept.write_bytes(b"\xff half a fi")
+    assert compiled_module._source(model.system()) == "{}"
+
+
 def test_solver_source_is_written_once_and_a_damaged_file_is_replaced(tmp_path, monkeypatch):
     """Numba's own cache goes by the time of change, so an equal file must stay as it is."""
     monkeypatch.setenv("CARKINETICS_CACHE", str(tmp_path))

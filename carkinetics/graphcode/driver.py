@@ -1,4 +1,8 @@
-"""What numba compiles of a program: the order of its pieces, and the calls among them."""
+"""What runs a program: its pieces one after another, as one operation of numba.
+
+The stretches are functions of LLVM already. Around them stand a few instructions, written here and
+not typed by numba: memory for the arrays of each stretch, and what each call needs.
+"""
 
 from __future__ import annotations
 
@@ -8,91 +12,27 @@ from typing import Any
 import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
-from numba import carray, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from carkinetics.graphcode.call_code import CallCode
 from carkinetics.graphcode.machine import Table, memory_name, stretch_name
-from carkinetics.graphcode.views import View
+from carkinetics.graphcode.places import INT, Places, owner
 from carkinetics.graphcode.writer import Call, Writer
 from carkinetics.solve.written import compiled
 
-_HEAD = """
+# The function for numba.
+TEXT = """
 @compiled
 def {name}(table):
-    here, numbers = address(table), table.view(np.float64)
+    return run_pieces(address(table))
 """
+_ALIGNED = 32  # bytes, as numba's own arrays: one vector of four numbers
 
 
-def print_driver(writer: Writer, table: Table, name: str) -> str:
-    """Print a function that runs all pieces on a filled table; it returns zero if all went well.
-
-    Parameters
-    ----------
-    writer : Writer
-        The program.
-    table : Table
-        The place of everything.
-    name : str
-        Of the function.
-    """
-    lines, held = [], []
-    for k, piece in enumerate(writer.pieces):
-        if isinstance(piece, Call):
-            lines += _call(piece, table)
-            held += [f"{view.name}_row" for view in piece.results if view.shape]
-            continue
-        lines += [
-            f"w{k} = np.empty(memory_{k}(here), np.float64)",
-            f"table[{table.place(f'w{k}')}] = address(w{k})",
-            f"if stretch_{k}(here) != 0:",
-            "    return 1",
-        ]
-        held.append(f"w{k}")
-    # Without a use behind the last stretch numba would free them before it.
-    lines += [f"hold({one})" for one in held] + ["return 0"]
-    return _HEAD.format(name=name) + "".join(f"    {line}\n" for line in lines)
-
-
-def _call(call: Call, table: Table) -> list[str]:
-    pairs = zip(call.arguments, call.scalars, strict=True)
-    arguments = ", ".join(_argument(view, scalar, table) for view, scalar in pairs)
-    lines = [f"{', '.join(view.name for view in call.results)} = {call.function}({arguments})"]
-    for view in call.results:
-        if view.shape:
-            lines.append(f"{view.name}_row = np.ascontiguousarray({view.name})")
-            lines.append(f"table[{table.place(view.name)}] = address({view.name}_row)")
-            for k, size in enumerate(view.shape):
-                lines.append(f"table[{table.place(size)}] = {view.name}.shape[{k}]")
-        else:
-            where = "numbers" if view.dtype.startswith("float") else "table"
-            lines.append(f"{where}[{table.place(view.name)}] = one_number({view.name})")
-    return lines
-
-
-def _argument(view: View, scalar: bool, table: Table) -> str:
-    if view.shape:
-        sizes = ", ".join(_size(size, table) for size in view.shape)
-        return f"tensor(table[{table.place(view.name)}], ({sizes},), np.{_numpy(view.dtype)})"
-    if not view.name.isidentifier() or view.name in ("True", "False", "nan", "inf"):
-        value = f"np.{_numpy(view.dtype)}({view.name})"
-    elif view.dtype.startswith("float"):
-        value = f"numbers[{table.place(view.name)}]"
-    else:
-        value = f"np.{_numpy(view.dtype)}(table[{table.place(view.name)}])"
-    return value if scalar else f"np.asarray({value})"
-
-
-def _size(size: str, table: Table) -> str:
-    return f"np.int64({size})" if size.isdigit() else f"table[{table.place(size)}]"
-
-
-def _numpy(dtype: str) -> str:
-    return "bool_" if dtype == "bool" else dtype
-
-
-def functions_of(text: str, prefix: str, writer: Writer) -> dict[str, Callable[..., Any]]:
-    """Return the functions of the stretches, for the names that the driver gives them.
+def make_driver(text: str, prefix: str, writer: Writer, table: Table) -> Callable[[int], int]:
+    """Return a function for compiled code that runs all pieces of a program.
 
     Parameters
     ----------
@@ -102,29 +42,86 @@ def functions_of(text: str, prefix: str, writer: Writer) -> dict[str, Callable[.
         First part of their names in it.
     writer : Writer
         The program.
+    table : Table
+        The place of everything; those of what keeps memory alive are added.
+
+    Returns
+    -------
+    callable
+        The address of a filled table -> zero, or one where a stretch failed.
     """
-    found = {}
-    for k, piece in enumerate(writer.pieces):
-        if not isinstance(piece, Call):
-            found[f"memory_{k}"] = _linked(text, memory_name(prefix, k))
-            found[f"stretch_{k}"] = _linked(text, stretch_name(prefix, k))
-    return found
-
-
-def _linked(text: str, name: str) -> Callable[..., Any]:
-    """Make a function of LLVM callable in numba: the address of a table -> a whole number."""
+    held = _held(writer)
+    for name in [*map(owner, held), *_of_calls(writer)]:
+        table.place(name)
 
     @intrinsic
-    def function(typing_context: Any, table: Any) -> Any:
+    def run_pieces(typing_context: Any, here: Any) -> Any:
+        calls = {
+            k: CallCode(piece, writer.functions[piece.function], typing_context)
+            for k, piece in enumerate(writer.pieces)
+            if isinstance(piece, Call)
+        }
+
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             _link_once(context.active_code_library, text)
-            kind = ir.FunctionType(ir.IntType(64), [ir.IntType(64)])
-            linked = cgutils.get_or_insert_function(builder.module, kind, name)
-            return builder.call(linked, arguments)
+            places = Places(context, builder, arguments[0], table)
+            code = cgutils.alloca_once_value(builder, ir.Constant(INT, 1))
+            end = builder.append_basic_block("end")
+            for name in held:
+                places.own_nothing(name)
+            for k in range(len(writer.pieces)):
+                if k in calls:
+                    calls[k].write(places)
+                else:
+                    _run_stretch(places, prefix, k, end)
+            builder.store(ir.Constant(INT, 0), code)
+            builder.branch(end)
+            builder.position_at_end(end)
+            for name in held:
+                places.release(name)
+            return builder.load(code)
 
         return types.int64(types.int64), generate
 
-    return function
+    return run_pieces
+
+
+def _held(writer: Writer) -> list[str]:
+    """Name what needs memory until the last piece has run."""
+    held = []
+    for k, piece in enumerate(writer.pieces):
+        if isinstance(piece, Call):
+            held += [view.name for view in piece.results if view.shape]
+        else:
+            held.append(f"w{k}")
+    return held
+
+
+def _of_calls(writer: Writer) -> list[str]:
+    """Name what calls take out of the table and put into it; literal numbers are among it."""
+    found = []
+    for piece in writer.pieces:
+        if isinstance(piece, Call):
+            for view in [*piece.arguments, *piece.results]:
+                found += [view.name, *view.shape]
+    return found
+
+
+def _run_stretch(places: Places, prefix: str, k: int, failed: ir.Block) -> None:
+    builder, context = places.builder, places.context
+    kind = ir.FunctionType(INT, [INT])
+    tell, run = (
+        cgutils.get_or_insert_function(builder.module, kind, name(prefix, k))
+        for name in (memory_name, stretch_name)
+    )
+    size = builder.mul(builder.call(tell, [places.here]), ir.Constant(INT, 8))
+    memory = context.nrt.meminfo_alloc_aligned(builder, size, _ALIGNED)
+    places.own(f"w{k}", memory)
+    places.store(f"w{k}", context.nrt.meminfo_data(builder, memory))
+    code = builder.call(run, [places.here])
+    following = builder.append_basic_block("went_well")
+    builder.cbranch(builder.icmp_signed("!=", code, ir.Constant(INT, 0)), failed, following)
+    builder.position_at_end(following)
 
 
 def _link_once(library: Any, text: str) -> None:
@@ -143,36 +140,6 @@ def address(typing_context: Any, array: Any) -> Any:
         return builder.ptrtoint(inside.data, ir.IntType(64))
 
     return types.int64(array), generate
-
-
-@intrinsic
-def hold(typing_context: Any, array: Any) -> Any:
-    """Do nothing, after everything that needs an array."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return context.get_dummy_value()
-
-    return types.none(array), generate
-
-
-@intrinsic
-def _pointer(typing_context: Any, place: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
-
-    return types.voidptr(types.int64), generate
-
-
-@compiled
-def tensor(place: int, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """Return the array at an address."""
-    return carray(_pointer(place), shape, dtype)
-
-
-@compiled
-def one_number(value: Any) -> Any:
-    """Return the number of an array without dimensions."""
-    return np.asarray(value).item()
 
 
 @compiled

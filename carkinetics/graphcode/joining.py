@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 from pytensor.compile.builders import OpFromGraph
-from pytensor.graph.basic import Constant
 from pytensor.tensor.basic import Join, MakeVector, Split
 
 from carkinetics.graphcode.arithmetic import plus, times
@@ -46,18 +45,18 @@ def _join(op: Join, node: Any, printer: Printer) -> list[View]:
 
 @print_op.register(Split)
 def _split(op: Split, node: Any, printer: Printer) -> list[View]:
-    whole, sizes = node.inputs
-    if not isinstance(sizes, Constant):
+    whole, lengths = node.inputs
+    sizes, writer = printer.sizes(lengths), printer.writer
+    if sizes is None:
         return call(op, node, printer)
-    view, first, parts = printer.view(whole), 0, []
+    view, first, parts = printer.view(whole), "0", []
     axis = op.axis % len(view.shape)
-    stride = view.strides[axis]
-    printer.writer.check_same(str(sizes.data.sum()), view.shape[axis])
-    for size in sizes.data.tolist():
-        shape = [str(size) if k == axis else n for k, n in enumerate(view.shape)]
-        offset = plus(view.offset, times(str(first), stride))
+    for size in sizes:
+        shape = [size if k == axis else n for k, n in enumerate(view.shape)]
+        offset = plus(view.offset, times(first, view.strides[axis]))
         parts.append(replace(view, shape=tuple(shape), offset=offset, whole=False))
-        first += size
+        first = plus(first, size)
+    writer.check_same(writer.size(first), view.shape[axis])
     return parts
 
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-import numpy as np
-
 # Each of these modules says how some operations are written.
 from carkinetics.graphcode import (  # noqa: F401
+    call_code,
+    contraction,
     driver,
     elementwise,
     indexing,
     joining,
+    places,
     reductions,
     shapes,
 )
@@ -82,16 +83,15 @@ def print_program(graph: Any, name: str, first: Sequence[str] = ()) -> Program:
     plain = _plain(writer)
     prefix = f"{name}.{sha256(plain.encode()).hexdigest()[:24]}"
     code = str(translate_program(writer, table, prefix))
-    text = driver.print_driver(writer, table, name)
-    helpers: dict[str, Callable[..., Any]] = {
-        one.__name__: one for one in (driver.address, driver.hold, driver.tensor, driver.one_number)
+    names = writer.functions | {
+        "address": driver.address,
+        "run_pieces": driver.make_driver(code, prefix, writer, table),
     }
-    names = helpers | writer.functions | driver.functions_of(code, prefix, writer) | {"np": np}
     key = None
     if None not in writer.keys:
-        parts = [code, inspect.getsource(driver), *map(str, writer.keys)]
+        parts = [code, *map(inspect.getsource, (call_code, driver, places)), *map(str, writer.keys)]
         key = sha256("\n".join(parts).encode()).hexdigest()
-    return Program(plain, text, names, dict(table.places), key)
+    return Program(plain, driver.TEXT.format(name=name), names, dict(table.places), key)
 
 
 def _write(graph: Any, writer: Writer, table: Table) -> None:

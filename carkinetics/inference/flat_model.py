@@ -9,9 +9,12 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
+import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
+from pymc.initial_point import make_initial_point_expression
 from pymc.pytensorf import compile as compile_graph
+from pymc.pytensorf import replace_rng_nodes
 from pytensor.compile.mode import Mode
 from pytensor.graph.replace import clone_replace
 from pytensor.graph.rewriting.db import RewriteDatabaseQuery
@@ -26,6 +29,7 @@ PLAIN = Mode(
         include=["fast_run"], exclude=["inplace", "BlasOpt", "scan", "cxx_only"]
     ),
 )
+_IN_PYTHON = Mode(linker="py", optimizer=None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,13 +50,18 @@ class FlatModel:
     @cached_property
     def places(self) -> dict[str, tuple[slice, tuple[int, ...]]]:
         """Place in the vector and shape of every free variable on its unbounded scale."""
-        point = self.model.initial_point()
+        point = first_point(self.model)
         return _in_a_row({v.name: point[v.name].shape for v in self.model.value_vars})
 
     @cached_property
     def size(self) -> int:
         """How many numbers the vector has."""
         return sum(math.prod(shape) for _, shape in self.places.values())
+
+    @cached_property
+    def log_density(self) -> Any:
+        """The log density as PyMC writes it, of one variable for each free variable."""
+        return self.model.logp()
 
     @cached_property
     def transformed(self) -> list[str]:
@@ -82,7 +91,7 @@ class FlatModel:
 
         Data are told by their names and types alone.
         """
-        text = tell_graph(self.model.value_vars, [self.model.logp(), *self.extra])
+        text = tell_graph(self.model.value_vars, [self.log_density, *self.extra])
         if text is None:
             return None
         shapes = [(name, shape) for name, (_, shape) in self.places.items()]
@@ -95,7 +104,7 @@ class FlatModel:
         rewrites = ["canonicalize", "stabilize"]
         if not self.model.check_bounds:
             rewrites.append("local_remove_check_parameter")
-        density = rewrite_graph(self.model.logp(), include=rewrites)
+        density = rewrite_graph(self.log_density, include=rewrites)
         slopes = pt.concatenate([slope.ravel() for slope in pt.grad(density, values)])
         found = clone_replace([density, slopes], self._from(point))
         with self.model:
@@ -129,6 +138,23 @@ class FlatModel:
         if any(v.name not in found for v in self.extra):
             found |= {name: tuple(s) for name, s in model.eval_rv_shapes().items()}
         return found
+
+
+def first_point(model: pm.Model) -> dict[str, np.ndarray]:
+    """Return where every free variable starts on its unbounded scale, by the names of its values.
+
+    As `pm.Model.initial_point` without a seed, but computed in plain Python: for the same numbers
+    that has the C compiler make a part of PyTensor first.
+    """
+    values = make_initial_point_expression(
+        free_rvs=model.free_RVs,
+        rvs_to_transforms=model.rvs_to_transforms,
+        initval_strategies=model.rvs_to_initial_values,
+        return_transformed=True,
+    )
+    function = compile_graph([], replace_rng_nodes(values), mode=_IN_PYTHON)
+    pairs = zip(model.value_vars, function(), strict=True)
+    return {variable.name: np.asarray(value) for variable, value in pairs}
 
 
 def _in_a_row(

@@ -20,10 +20,12 @@ from typing import Any
 
 import numpy as np
 import pymc as pm
+import pytensor
 from nutpie.compile_pymc import CompiledPyMCModel, _prepare_dims_and_coords, make_user_data
 
 from carkinetics.inference.c_functions import VERSIONS, load_c_function, make_c_function
 from carkinetics.inference.flat_model import FlatModel
+from carkinetics.solve.collection import without_collection
 from carkinetics.solve.compiled import keep_text, kept_text
 
 # Answers of the C functions as nutpie reads them: 1 raised, 3 and 4 not finite.
@@ -33,6 +35,7 @@ _RECORD = "record"
 _Functions = tuple[Any, Any, list[Any]]
 
 
+@without_collection()
 def compile_model(pymc_model: pm.Model, names: Sequence[str]) -> CompiledPyMCModel:
     """Compile the log density of a model, or load what an earlier process compiled.
 
@@ -49,10 +52,12 @@ def compile_model(pymc_model: pm.Model, names: Sequence[str]) -> CompiledPyMCMod
         As nutpie's own function would give it.
     """
     flat = FlatModel(pymc_model, names)
-    key = _record_key(flat)
-    found = None if key is None else _recorded(flat, key)
-    if found is None:
-        found = _compiled(flat, key)
+    # Where each variable was made is written down for error messages, at a quarter of the time.
+    with pytensor.config.change_flags(traceback__limit=0, traceback__compile_limit=0):
+        key = _record_key(flat)
+        found = None if key is None else _recorded(flat, key)
+        if found is None:
+            found = _compiled(flat, key)
     density, values, shared = found
     keys = {variable: f"data_{i}" for i, variable in enumerate(shared)}
     data = {keys[v]: np.array(v.get_value(), order="C", copy=True) for v in shared}

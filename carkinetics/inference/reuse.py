@@ -20,6 +20,7 @@ from pytensor.graph.basic import equal_computations
 from carkinetics.inference.build import assemble
 from carkinetics.inference.machine_code import compile_model
 from carkinetics.inference.planning import Plan
+from carkinetics.solve.collection import without_collection
 
 # Compiled models that are kept, the last used first; each holds some megabytes.
 _KEPT = 4
@@ -75,21 +76,24 @@ def machine(plan: Plan) -> Iterator[Machine]:
     Machine
         With the plan's data.
     """
-    wanted = assemble(plan)
-    log_density = wanted.logp()
-    found = _take(wanted, log_density)
-    if found is None:
-        names = [variable.name for variable in wanted.free_RVs]
-        compiled = compile_model(wanted, names)
-        found = Machine(wanted, log_density, compiled)
-    else:
-        found = _with_data(found, wanted)
+    found = _found_or_made(plan)
     try:
         yield found
     finally:
         with _lock:
             _kept.insert(0, found)
             del _kept[_KEPT:]
+
+
+@without_collection()
+def _found_or_made(plan: Plan) -> Machine:
+    wanted = assemble(plan)
+    log_density = wanted.logp()
+    found = _take(wanted, log_density)
+    if found is not None:
+        return _with_data(found, wanted)
+    names = [variable.name for variable in wanted.free_RVs]
+    return Machine(wanted, log_density, compile_model(wanted, names))
 
 
 def forget() -> None:

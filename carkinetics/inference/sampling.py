@@ -16,6 +16,7 @@ from scipy import special
 
 from carkinetics.errors import FitError
 from carkinetics.inference.effects import LOWEST_FREEDOM, cholesky_from_unit
+from carkinetics.inference.flat_model import first_point
 from carkinetics.inference.machine_code import log_density
 from carkinetics.inference.planning import SHIFT, Plan
 from carkinetics.inference.prefit import EffectPlaces, Prefit, prefit, recenter
@@ -128,7 +129,7 @@ class Prepared:
 
 def ready_to_run(plan: Plan, compiled: Machine) -> Compiled:
     """Find the places of everything in a compiled plan, and center every patient effect."""
-    first = compiled.pymc_model.initial_point()
+    first = first_point(compiled.pymc_model)
     slots = coordinate_slots(compiled.pymc_model, first)
     effects = effect_places(plan, slots)
     data = _set_centering(compiled.pymc_model, plan, centered(effects))
@@ -319,14 +320,15 @@ def _set_centering(
     data = {"centering": np.stack([weights[p.name] for p in plan.varying], axis=1)}
     if SHIFT in weights:
         data[f"centering_{SHIFT}"] = weights[SHIFT]
-    pm.set_data(data, model=pymc_model)
+    for name, value in data.items():  # its sizes stay: `pm.set_data` would compile to ask for them
+        pymc_model[name].set_value(value)
     return data
 
 
 def _scattered(prepared: Prepared) -> Callable[[Any], np.ndarray]:
     """Make the function that gives each chain its start."""
     effects, plan = prepared.effects, prepared.plan
-    slots = coordinate_slots(prepared.pymc_model, prepared.pymc_model.initial_point())
+    slots = coordinate_slots(prepared.pymc_model, first_point(prepared.pymc_model))
 
     def start(seed: Any) -> np.ndarray:
         rng = np.random.default_rng(seed)

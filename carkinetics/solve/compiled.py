@@ -8,13 +8,15 @@ same bytes and rename them into place.
 from __future__ import annotations
 
 import atexit
+import dataclasses
 import functools
 import importlib.util
+import json
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -22,9 +24,11 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import sympy
 
 from carkinetics.errors import SolverError, SolverOutcome
 from carkinetics.solve.codegen import generate, source_hash
+from carkinetics.solve.collection import without_collection
 from carkinetics.solve.optimize_once import optimize_once
 from carkinetics.solve.second_try import OUTCOMES, Found, second_try
 
@@ -183,21 +187,56 @@ def _check_shapes(
 
 
 @lru_cache(maxsize=64)
+@without_collection()
 def compile_system(system: System) -> CompiledSystem:
     """Generate and load the solver of a system; a second call with the same equations is free."""
-    return _compiled(system, generate(system), "solve")
+    return _compiled(system, _source(system), "solve")
 
 
 @lru_cache(maxsize=64)
+@without_collection()
 def compile_implicit(system: System) -> CompiledSystem:
     """Do the same for the implicit solver, whatever the system says of itself."""
-    return _compiled(system, generate(system, stiff=True), "solve")
+    return _compiled(system, _source(system, stiff=True), "solve")
 
 
 @lru_cache(maxsize=64)
+@without_collection()
 def compile_curves(system: System) -> CompiledSystem:
     """Do the same for the solver that gives maxima and areas too; `solve` is its solve_curves."""
-    return _compiled(system, generate(system, curves=True), "solve_curves")
+    return _compiled(system, _source(system, curves=True), "solve_curves")
+
+
+def _source(system: System, **options: bool) -> str:
+    """Generate the source of a solver, or return what an earlier process generated."""
+    parts = [_told(system), str(options), _own_code(), sympy.__version__]
+    key = source_hash("\n".join(parts))
+    try:
+        return str(json.loads(kept_text("source", key) or ""))
+    except ValueError:  # there is none, or half of one
+        source = generate(system, **options)
+    keep_text("source", key, json.dumps(source))
+    return source
+
+
+def _told(value: Any) -> str:
+    """Write down a system with every digit, and whatever is part of it."""
+    if isinstance(value, sympy.Basic):
+        return str(sympy.srepr(value))
+    if dataclasses.is_dataclass(value):
+        value = {part.name: getattr(value, part.name) for part in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        value = tuple(value.items())
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_told, value))})"
+    return repr(value)
+
+
+@functools.cache
+def _own_code() -> str:
+    """Return a hash of what generates: a version is seldom raised by who edits."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return source_hash("".join(file.read_text(encoding="utf-8") for file in files))
 
 
 @lru_cache(maxsize=64)

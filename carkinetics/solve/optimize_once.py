@@ -7,7 +7,6 @@ functions on many levels most of that work is for copies that nobody runs.
 
 from __future__ import annotations
 
-import gc
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,8 @@ from numba.core import event
 from numba.core.caching import NullCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.registry import cpu_target
+
+from carkinetics.solve.collection import without_collection
 
 
 class _Joined(JITCodeLibrary):
@@ -112,20 +113,8 @@ def optimize_once() -> Iterator[None]:
         return
     mine.active, mine.before, mine.environments = True, [], []
     try:
-        with _no_collection():
+        with without_collection():
             yield
     finally:
         mine.active = False
         _LEVELS.set_environments()
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Do not look for cycles among the millions of objects of a compiler: a sixth of its time."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
