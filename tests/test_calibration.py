@@ -11,6 +11,7 @@ import carkinetics as ck
 from carkinetics.errors import CarkineticsWarning
 from carkinetics.simulation import VISITS, true_parameters
 from carkinetics.solve.curves import latent_levels
+from tests.benchmarks.sparse_visits import sparse_cohort
 
 _WEEKLY = (7.0, 14.0, 21.0, 28.0, 60.0, 120.0)
 _DENSE = (1.0, 3.0, 5.0, 7.0, 9.0, 11.0, 14.0, 17.0, 21.0, 28.0, 42.0, 60.0, 90.0, 180.0)
@@ -54,6 +55,14 @@ def test_other_cohorts_pass_their_checks_with_the_default_settings(n_patients, s
     model, cohort, _ = _simulated(n_patients, seed, visits)
     fit = ck.fit(model, cohort, seed=seed, progress="log")
     check = fit.check()
+    assert check.passed, str(check)
+
+
+@pytest.mark.slow
+def test_few_visits_with_half_below_the_limit_pass_with_the_default_settings():
+    """Days 7, 14, 21 and 28; two attempts, as every fit may take. One seed, so no false alarm."""
+    model, cohort = sparse_cohort(16)
+    check = ck.fit(model, cohort, seed=1, progress="log").check()
     assert check.passed, str(check)
 
 

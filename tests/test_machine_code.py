@@ -12,7 +12,7 @@ from scipy import stats
 
 from carkinetics.inference.flat_model import FlatModel
 from carkinetics.inference.machine_code import compile_model, kept_values, log_density
-from carkinetics.solve.compiled import load_module
+from carkinetics.solve.kept import load_module
 
 SAMPLES = np.array([0.3, -1.2, 2.5])
 PROGRAM = """

@@ -17,7 +17,8 @@ from numba import njit
 
 import carkinetics as ck
 from carkinetics.errors import SolverOutcome
-from carkinetics.solve import compiled as compiled_module
+from carkinetics.solve import generated as generated_module
+from carkinetics.solve import kept as kept_module
 from carkinetics.solve import loop_template
 from carkinetics.solve.codegen import generate
 from carkinetics.solve.compiled import compile_system, solve_system
@@ -419,24 +420,24 @@ def test_a_read_only_cache_folder_only_costs_the_reuse(tmp_path):
 def test_source_is_generated_once_and_again_where_it_is_damaged(tmp_path, monkeypatch):
     monkeypatch.setenv("CARKINETICS_CACHE", str(tmp_path))
     model, other = ck.load_model("cd4_cd8_expansion"), ck.load_model("cd4_cd8_antigen")
-    first = compiled_module._source(model.system())
+    first = generated_module.generated(model.system())
     assert first == generate(model.system())
     (kept,) = tmp_path.glob("*source*")
-    monkeypatch.setattr(compiled_module, "generate", lambda system, **options: str(options))
-    assert compiled_module._source(model.system()) == first
-    assert compiled_module._source(model.system(), curves=True) == "{'curves': True}"
-    assert compiled_module._source(other.system()) == "{}"
+    monkeypatch.setattr(generated_module, "generate", lambda system, **options: str(options))
+    assert generated_module.generated(model.system()) == first
+    assert generated_module.generated(model.system(), curves=True) == "{'curves': True}"
+    assert generated_module.generated(other.system()) == "{}"
     kept.write_bytes(b"\xff half a fi")
-    assert compiled_module._source(model.system()) == "{}"
+    assert generated_module.generated(model.system()) == "{}"
 
 
 def test_solver_source_is_written_once_and_a_damaged_file_is_replaced(tmp_path, monkeypatch):
     """Numba's own cache goes by the time of change, so an equal file must stay as it is."""
     monkeypatch.setenv("CARKINETICS_CACHE", str(tmp_path))
-    path = compiled_module._write("solver.py", "x = 1")
+    path = kept_module._write("solver.py", "x = 1")
     before = path.stat().st_mtime_ns
-    assert compiled_module._write("solver.py", "x = 1") == path
+    assert kept_module._write("solver.py", "x = 1") == path
     assert path.stat().st_mtime_ns == before
     path.write_bytes(b"\xff half a fi")
-    assert compiled_module._write("solver.py", "x = 1").read_text() == "x = 1"
+    assert kept_module._write("solver.py", "x = 1").read_text() == "x = 1"
     assert [file.name for file in tmp_path.iterdir()] == ["solver.py"]

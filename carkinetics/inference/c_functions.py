@@ -19,7 +19,7 @@ from numba.core.errors import NumbaError
 
 from carkinetics.graphcode import Program, print_program
 from carkinetics.solve.codegen import source_hash
-from carkinetics.solve.compiled import kept_text, load_module
+from carkinetics.solve.kept import kept_text, load_module
 from carkinetics.solve.optimize_once import optimize_once
 
 # What machine code depends on besides the graph, whose key names operations and not their code.

@@ -26,7 +26,7 @@ from nutpie.compile_pymc import CompiledPyMCModel, _prepare_dims_and_coords, mak
 from carkinetics.inference.c_functions import VERSIONS, load_c_function, make_c_function
 from carkinetics.inference.flat_model import FlatModel
 from carkinetics.solve.collection import without_collection
-from carkinetics.solve.compiled import keep_text, kept_text
+from carkinetics.solve.kept import keep_text, kept_text
 
 # Answers of the C functions as nutpie reads them: 1 raised, 3 and 4 not finite.
 _RAISED = 1

@@ -1,34 +1,20 @@
-"""Generated solver modules on disk: written once per model, imported by name, safe to share.
-
-The source is kept in a cache folder under its own hash, so that numba's compile cache, which
-stands beside it, survives the process; two processes that write the same file at once write the
-same bytes and rename them into place.
-"""
+"""The solver of a system: generated and loaded once, called for many patients."""
 
 from __future__ import annotations
 
-import atexit
-import dataclasses
 import functools
-import importlib.util
-import json
-import os
-import shutil
-import sys
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import sympy
 
 from carkinetics.errors import SolverError, SolverOutcome
-from carkinetics.solve.codegen import generate, source_hash
+from carkinetics.solve.codegen import source_hash
 from carkinetics.solve.collection import without_collection
+from carkinetics.solve.generated import generated
+from carkinetics.solve.kept import cache_folder, kept_text, load_module
 from carkinetics.solve.optimize_once import optimize_once
 from carkinetics.solve.second_try import OUTCOMES, Found, second_try
 
@@ -190,59 +176,28 @@ def _check_shapes(
 @without_collection()
 def compile_system(system: System) -> CompiledSystem:
     """Generate and load the solver of a system; a second call with the same equations is free."""
-    return _compiled(system, _source(system), "solve")
+    return _compiled(system, generated(system), "solve")
 
 
 @lru_cache(maxsize=64)
 @without_collection()
 def compile_implicit(system: System) -> CompiledSystem:
     """Do the same for the implicit solver, whatever the system says of itself."""
-    return _compiled(system, _source(system, stiff=True), "solve")
+    return _compiled(system, generated(system, stiff=True), "solve")
 
 
 @lru_cache(maxsize=64)
 @without_collection()
 def compile_curves(system: System) -> CompiledSystem:
     """Do the same for the solver that gives maxima and areas too; `solve` is its solve_curves."""
-    return _compiled(system, _source(system, curves=True), "solve_curves")
-
-
-def _source(system: System, **options: bool) -> str:
-    """Generate the source of a solver, or return what an earlier process generated."""
-    parts = [_told(system), str(options), _own_code(), sympy.__version__]
-    key = source_hash("\n".join(parts))
-    try:
-        return str(json.loads(kept_text("source", key) or ""))
-    except ValueError:  # there is none, or half of one
-        source = generate(system, **options)
-    keep_text("source", key, json.dumps(source))
-    return source
-
-
-def _told(value: Any) -> str:
-    """Write down a system with every digit, and whatever is part of it."""
-    if isinstance(value, sympy.Basic):
-        return str(sympy.srepr(value))
-    if dataclasses.is_dataclass(value):
-        value = {part.name: getattr(value, part.name) for part in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        value = tuple(value.items())
-    if isinstance(value, tuple):
-        return f"({', '.join(map(_told, value))})"
-    return repr(value)
-
-
-@functools.cache
-def _own_code() -> str:
-    """Return a hash of what generates: a version is seldom raised by who edits."""
-    files = sorted(Path(__file__).parent.glob("*.py"))
-    return source_hash("".join(file.read_text(encoding="utf-8") for file in files))
+    return _compiled(system, generated(system, curves=True), "solve_curves")
 
 
 @lru_cache(maxsize=64)
+@without_collection()
 def compile_taped(system: System) -> Taped:
     """Do the same for the solver with a tape, and the sweep."""
-    source = generate(system, tape=True)
+    source = generated(system, tape=True)
     module = load_module(source)
     return Taped(source_hash(source), module.solve_with_tape, module.sweep)
 
@@ -265,15 +220,6 @@ def _implicit_solve(system: System) -> Callable[..., Any]:
     return compile_implicit(system).solve
 
 
-def cache_folder() -> Path:
-    """Return the folder of generated solvers; CARKINETICS_CACHE overrides the user's cache."""
-    chosen = os.environ.get("CARKINETICS_CACHE")
-    if chosen:
-        return Path(chosen)
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "carkinetics"
-
-
 def load_solver(key: str, function: str = "solve") -> Callable[..., Any]:
     """Return the solver with this hash from the cache folder: its equations are not at hand.
 
@@ -290,106 +236,10 @@ def load_solver(key: str, function: str = "solve") -> Callable[..., Any]:
     SolverError
         Where this machine never compiled it.
     """
-    path = cache_folder() / f"{_name('solver', key)}.py"
-    try:
-        return getattr(load_module(path.read_text(encoding="utf-8")), function)
-    except OSError as error:
+    source = kept_text("solver", key)
+    if source is None:
         raise SolverError(
             f"the solver {key} is not in {cache_folder()}; load the model that it belongs to, "
             "with carkinetics.load_model and compile_system"
-        ) from error
-
-
-def _name(kind: str, key: str) -> str:
-    return f"carkinetics_{kind}_{key}"
-
-
-@lru_cache(maxsize=64)
-def load_module(source: str, kind: str = "solver") -> ModuleType:
-    """Import generated source from the cache folder, where numba keeps its machine code too.
-
-    Parameters
-    ----------
-    source : str
-        Python source.
-    kind : str
-        What it is, for the name of its file.
-
-    Returns
-    -------
-    module
-        The same one for the same source.
-    """
-    name = _name(kind, source_hash(source))
-    path = _write(f"{name}.py", source)
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    # Numba finds a cached function again through the module's name.
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-def keep_text(kind: str, key: str, text: str) -> None:
-    """Keep a text in the cache folder, whole or not at all."""
-    _write(f"{_name(kind, key)}.json", text)
-
-
-def kept_text(kind: str, key: str) -> str | None:
-    """Return a text of the cache folder, or generated source; None where there is none."""
-    for ending in ("py", "json"):
-        try:
-            return (cache_folder() / f"{_name(kind, key)}.{ending}").read_text(encoding="utf-8")
-        except OSError:
-            continue
-    return None
-
-
-def _write(name: str, source: str) -> Path:
-    folder = cache_folder()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if os.access(folder, os.W_OK):
-            return _write_whole(folder / name, source)
-    except OSError:
-        pass
-    # A folder that cannot be written only costs the reuse between processes.
-    return _write_whole(_temporary_folder() / name, source)
-
-
-@lru_cache(maxsize=1)
-def _temporary_folder() -> Path:
-    folder = tempfile.mkdtemp(prefix="carkinetics-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return Path(folder)
-
-
-def _write_whole(path: Path, source: str) -> Path:
-    """Write a file that is either absent or complete, and never write the same text twice.
-
-    Numba ties its machine code to the file's time of change: a second process that replaced the
-    file by an equal one would throw away the work of the first.
-    """
-    if _holds(path, source):
-        return path
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(source)
-    try:
-        os.link(temporary, path)
-    except OSError:
-        # Another process was faster, or this file system has no hard links.
-        if not _holds(path, source):
-            os.replace(temporary, path)
-            return path
-    os.unlink(temporary)
-    return path
-
-
-def _holds(path: Path, source: str) -> bool:
-    try:
-        return path.read_text(encoding="utf-8") == source
-    except (OSError, UnicodeDecodeError):
-        return False
+        )
+    return getattr(load_module(source), function)
