@@ -10,6 +10,7 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from carkinetics.cohort import Cohort
+from carkinetics.inference.centering import Given
 from carkinetics.inference.covariate_shift import covariate_shift
 from carkinetics.inference.effects import (
     effect_pairs,
@@ -61,10 +62,24 @@ def build_model(model: Model, cohort: Cohort, **options: Any) -> pm.Model:
     return assemble(plan_fit(model, cohort, **options))
 
 
-def assemble(plan: Plan) -> pm.Model:
-    """Write a plan down as a PyMC model."""
+def assemble(plan: Plan, order: np.ndarray | None = None) -> pm.Model:
+    """Write a plan down as a PyMC model.
+
+    Parameters
+    ----------
+    plan : Plan
+        What is to be fitted.
+    order : array of int, shape (effect,), optional
+        Order in which effects of many patients are correlated; as the plan has them if left out.
+
+    Returns
+    -------
+    pm.Model
+    """
     layout, names = plan.layout, [p.name for p in plan.varying]
+    order = np.arange(len(names)) if order is None else order
     coords = _coords(layout, names)
+    coords["effect_pair"] = effect_pairs([names[k] for k in order])
     if plan.covariates is not None:
         coords |= {design.dim: design.names for design in plan.covariates.designs}
     with pm.Model(coords=coords) as pymc_model:
@@ -94,7 +109,7 @@ def assemble(plan: Plan) -> pm.Model:
             weights,
             shift=shift,
             correlation_shape=plan.correlation_shape,
-            given=plan.given_before,
+            given=_given(plan, order) if plan.given_before else None,
             heavy=plan.heavy,
         )
         parameters = _natural_parameters(plan, locations, effects.coordinates)
@@ -108,6 +123,14 @@ def assemble(plan: Plan) -> pm.Model:
             _add_terms(plan, log_level, scales)
             plan.extension.add(extra)
     return pymc_model
+
+
+def _given(plan: Plan, order: np.ndarray) -> Given:
+    shares = np.full((len(plan.layout.patients), len(plan.varying)), 0.5)
+    return Given(
+        pm.Data("centering_share", shares, dims=("patient", "effect")),
+        pm.Data("effect_order", order, dims="effect"),
+    )
 
 
 def _natural_parameters(plan: Plan, locations: dict[str, Any], coordinates: Any) -> Any:
@@ -192,7 +215,6 @@ def _coords(layout: Layout, names: list[str]) -> dict[str, Any]:
         "cell_type": list(layout.cell_types),
         "effect": names,
         "effect_other": names,
-        "effect_pair": effect_pairs(names),
     }
     samples = {
         "flow": layout.flow,

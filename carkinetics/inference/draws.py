@@ -5,15 +5,17 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from carkinetics.inference.centering import parameters_of
+from carkinetics.inference.centering import Given, parameters_of
 from carkinetics.inference.covariate_shift import drawn_shift
-from carkinetics.inference.effects import cholesky_from_unit
+from carkinetics.inference.effects import cholesky_from_unit, order_of_pairs
 from carkinetics.inference.planning import Plan
 
 SAMPLE = ("chain", "draw")
 
 
-def patient_coordinates(plan: Plan, posterior: xr.Dataset, centering: np.ndarray) -> np.ndarray:
+def patient_coordinates(
+    plan: Plan, posterior: xr.Dataset, centering: np.ndarray, shares: np.ndarray | None = None
+) -> np.ndarray:
     """Undo the centering of the patient effects.
 
     Parameters
@@ -24,6 +26,8 @@ def patient_coordinates(plan: Plan, posterior: xr.Dataset, centering: np.ndarray
         Draws of the free variables.
     centering : array, shape (patient, effect)
         Weights the sampler was run with.
+    shares : array, shape (patient, effect), optional
+        Those of conditional centers; like the others if left out. See `centering`.
 
     Returns
     -------
@@ -31,12 +35,16 @@ def patient_coordinates(plan: Plan, posterior: xr.Dataset, centering: np.ndarray
         Patient parameters on their transformed scale.
     """
     omega = np.stack([posterior[f"omega_{p.name}"].values for p in plan.varying], axis=-1)
+    given = None
+    if plan.given_before:
+        given = Given(centering if shares is None else shares, _order_of(plan, posterior))
     return parameters_of(
         posterior["x"].values,
         patient_centers(plan, posterior),
         omega[:, :, None, :],
         centering,
-        cholesky_of(plan, posterior) if plan.given_before else None,
+        given,
+        cholesky_of(plan, posterior),
     )
 
 
@@ -55,7 +63,9 @@ def patient_centers(plan: Plan, posterior: xr.Dataset) -> np.ndarray:
     return location + drawn_shift(plan.covariates, [p.name for p in plan.varying], posterior)
 
 
-def patient_parameters(plan: Plan, posterior: xr.Dataset, centering: np.ndarray) -> np.ndarray:
+def patient_parameters(
+    plan: Plan, posterior: xr.Dataset, centering: np.ndarray, shares: np.ndarray | None = None
+) -> np.ndarray:
     """Give the parameters of every patient, natural scale.
 
     Returns
@@ -65,7 +75,7 @@ def patient_parameters(plan: Plan, posterior: xr.Dataset, centering: np.ndarray)
     """
     shape = (*posterior["x"].shape[:3], len(plan.parameters))
     result = np.empty(shape)
-    coordinates = patient_coordinates(plan, posterior, centering)
+    coordinates = patient_coordinates(plan, posterior, centering, shares)
     at = {p.name: k for k, p in enumerate(plan.varying)}
     for q, p in enumerate(plan.parameters):
         if p.name in at:
@@ -112,10 +122,22 @@ def new_patients(plan: Plan, posterior: xr.Dataset, rng: np.random.Generator) ->
 
 
 def cholesky_of(plan: Plan, posterior: xr.Dataset) -> np.ndarray | None:
-    """Give the Cholesky factors of the correlation, shape (chain, draw, effect, effect)."""
+    """Give the Cholesky factors of the correlation, shape (chain, draw, effect, effect).
+
+    Rows and columns are where the plan has the effects: triangular in the order of their factor.
+    """
     if "partial_correlation_unit" not in posterior:
         return None
-    return cholesky_from_unit(posterior["partial_correlation_unit"].values, len(plan.varying))
+    return cholesky_from_unit(
+        posterior["partial_correlation_unit"].values, _order_of(plan, posterior)
+    )
+
+
+def _order_of(plan: Plan, posterior: xr.Dataset) -> np.ndarray:
+    names = [p.name for p in plan.varying]
+    if "effect_pair" not in posterior.coords:
+        return np.arange(len(names))
+    return order_of_pairs([str(pair) for pair in posterior["effect_pair"].values], names)
 
 
 def correlation_of(plan: Plan, posterior: xr.Dataset) -> xr.DataArray | None:
@@ -131,9 +153,11 @@ def correlation_of(plan: Plan, posterior: xr.Dataset) -> xr.DataArray | None:
     )
 
 
-def parameter_group(plan: Plan, posterior: xr.Dataset, centering: np.ndarray) -> xr.Dataset:
+def parameter_group(
+    plan: Plan, posterior: xr.Dataset, centering: np.ndarray, shares: np.ndarray | None = None
+) -> xr.Dataset:
     """Name the patients' parameters, dims (chain, draw, patient), with units and labels."""
-    values = patient_parameters(plan, posterior, centering)
+    values = patient_parameters(plan, posterior, centering, shares)
     coords = _sample_coords(posterior) | {"patient": list(plan.layout.patients)}
     variables = {
         p.name: xr.DataArray(values[..., q], dims=(*SAMPLE, "patient"), coords=coords, attrs=about)

@@ -15,7 +15,7 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
-from carkinetics.inference.centering import MANY_PATIENTS, Uncentering
+from carkinetics.inference.centering import MANY_PATIENTS, Given, Uncentering
 
 # Prior of degrees of freedom: Gamma(2, rate) above 2. For residuals it lies mostly near the Normal.
 # Who asks for heavy-tailed patients means tails that hold a patient without expansion: with the
@@ -82,31 +82,53 @@ def correlation_cholesky(size: int, shape: float) -> Any:
     return (partial + np.eye(size)) * pt.exp(0.5 * left)
 
 
-def cholesky_from_unit(unit: np.ndarray, size: int) -> np.ndarray:
+def cholesky_from_unit(unit: np.ndarray, order: np.ndarray) -> np.ndarray:
     """Do what `correlation_cholesky` does, for numbers.
 
     Parameters
     ----------
     unit : array, shape (..., effect_pair)
         Partial correlations on the interval from 0 to 1.
-    size : int
-        Number of effects.
+    order : array of int, shape (effect,)
+        Which effect comes first, second and so on.
 
     Returns
     -------
     array, shape (..., effect, effect)
+        Rows and columns where the model has the effects.
     """
+    size = len(order)
     row, column = np.array(_pairs(size)).T
     partial = np.zeros((*unit.shape[:-1], size, size))
     partial[..., row, column] = 2.0 * unit - 1.0
     remaining = np.log1p(-(partial**2))
     left = np.cumsum(remaining, axis=-1) - remaining
-    return (partial + np.eye(size)) * np.exp(0.5 * left)
+    factor = (partial + np.eye(size)) * np.exp(0.5 * left)
+    place = np.argsort(order)
+    return factor[..., place[:, None], place]
 
 
 def effect_pairs(names: Sequence[str]) -> list[str]:
     """Return the labels of the pairs of effects, in the order of their partial correlations."""
     return [f"{names[i]}:{names[j]}" for i, j in _pairs(len(names))]
+
+
+def order_of_pairs(pairs: Sequence[str], names: Sequence[str]) -> np.ndarray:
+    """Return the order of effects that labels of their pairs were made with.
+
+    Parameters
+    ----------
+    pairs : sequence of str
+        See `effect_pairs`.
+    names : sequence of str
+        Effects as the model has them.
+
+    Returns
+    -------
+    array of int, shape (effect,)
+    """
+    later, first = zip(*(pair.split(":") for pair in pairs[: len(names) - 1]), strict=True)
+    return np.array([list(names).index(name) for name in (first[0], *later)])
 
 
 def patient_effects(
@@ -116,7 +138,7 @@ def patient_effects(
     *,
     correlation_shape: float | None,
     heavy: Sequence[bool],
-    given: bool = False,
+    given: Given | None = None,
     shift: Any = None,
 ) -> Effects:
     """Build the effects of all patients inside a PyMC model with dims patient and effect.
@@ -131,8 +153,9 @@ def patient_effects(
         LKJ shape; None leaves the effects independent.
     heavy : sequence of bool
         Effects that are Student-t with degrees of freedom ``nu_patients``; the others are Normal.
-    given : bool
-        Whether effects are centered given those before them; see `centering`.
+    given : Given, optional
+        How effects are centered given those before them, as data; None where they are not. See
+        `centering`.
     shift : tensor, shape (patient, effect), optional
         What covariates add to the location of each patient.
 
@@ -149,8 +172,10 @@ def patient_effects(
     factor: Any = np.eye(size)
     if correlation_shape is not None:
         factor = correlation_cholesky(size, correlation_shape)
-    operation = Uncentering(given)
-    z, value, log_volume = operation(x, location, pt.log(pt.stack(omegas)), factor, centering)
+    shares, order = (centering, np.arange(size)) if given is None else (given.shares, given.order)
+    z, value, log_volume = Uncentering(given is not None)(
+        x, location, pt.log(pt.stack(omegas)), factor, centering, shares, order
+    )
     density = pt.sum(pm.logp(pm.Normal.dist(), z))
     if any(heavy):
         tails = z[:, np.flatnonzero(heavy)]

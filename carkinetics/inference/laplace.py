@@ -143,6 +143,20 @@ def approximate(
         ) from error
 
 
+def optimum(density: Density, start: np.ndarray, own: np.ndarray, scale: np.ndarray) -> Conditional:
+    """Find the optimum of what patients share; see `approximate` for the arguments.
+
+    Raises
+    ------
+    NoMode
+        Where no optimum is found.
+    """
+    shared = np.setdiff1d(np.arange(start.size), own.ravel())
+    marginal = Marginal(density, own, shared)
+    first = marginal.at(start[shared], start[own], _diagonal_matrix(scale[own]))
+    return _optimum(marginal, first, scale[shared])
+
+
 def _optimum(marginal: Marginal, first: Conditional, scale: np.ndarray) -> Conditional:
     """Climb to the highest marginal density, every step from the modes of the best so far."""
     best = first

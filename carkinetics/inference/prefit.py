@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from carkinetics.inference.centering import coordinates_of
+from carkinetics.inference.centering import Given, coordinates_of
 from carkinetics.inference.climb import climb
 
 ROUNDS = 6
@@ -155,6 +155,7 @@ def recenter(
     point: np.ndarray,
     effects: Mapping[str, EffectPlaces],
     weights: Mapping[str, np.ndarray],
+    given: Given | None = None,
     factor: np.ndarray | None = None,
 ) -> np.ndarray:
     """Rewrite a point with all effects centered for other weights.
@@ -167,17 +168,18 @@ def recenter(
         The patient effects.
     weights : mapping of str to array, shape (patient,)
         Centering weights w; see `centering`.
+    given : Given, optional
+        How the first effects are centered given those before them; None where they are not.
     factor : array, shape (effect, effect), optional
-        Cholesky factor of the correlation of the first effects, where they are centered given
-        those before them.
+        Cholesky factor of their correlation; only where ``given``.
 
     Returns
     -------
     array, shape (coordinate,)
     """
     result, names = point.copy(), list(effects)
-    correlated = [] if factor is None else names[: len(factor)]
-    for group, own in ((correlated, factor), (names[len(correlated) :], None)):
+    correlated = [] if given is None else names[: len(given.order)]
+    for group, own in ((correlated, given), (names[len(correlated) :], None)):
         if not group:
             continue
         places = [effects[name] for name in group]
@@ -187,7 +189,7 @@ def recenter(
             location[:, k] = place.center(point)
         omega = np.exp(point[[place.omega for place in places]])
         stacked = np.stack([weights[name] for name in group], axis=1)
-        result[patients] = coordinates_of(point[patients], location, omega, stacked, own)
+        result[patients] = coordinates_of(point[patients], location, omega, stacked, own, factor)
     return result
 
 

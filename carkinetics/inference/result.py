@@ -71,9 +71,9 @@ class Fit:
         """The plain ``pm.Model``, its centering weights as they were sampled with."""
         import pymc as pm
 
-        built = assemble(self.plan)
-        weights = {name: v.values for name, v in self.data["constant_data"].data_vars.items()}
-        pm.set_data({str(name): value for name, value in weights.items()}, model=built)
+        weights = {str(n): v.values for n, v in self.data["constant_data"].data_vars.items()}
+        built = assemble(self.plan, weights.get("effect_order"))
+        pm.set_data(weights, model=built)
         return built
 
     @property

@@ -15,12 +15,14 @@ import xarray as xr
 from scipy import special
 
 from carkinetics.errors import FitError
+from carkinetics.inference.centering import Given
 from carkinetics.inference.effects import LOWEST_FREEDOM, cholesky_from_unit
 from carkinetics.inference.flat_model import first_point
 from carkinetics.inference.machine_code import log_density
 from carkinetics.inference.planning import SHIFT, Plan
 from carkinetics.inference.prefit import EffectPlaces, Prefit, prefit, recenter
 from carkinetics.inference.progress import Reporter
+from carkinetics.inference.refined import refined
 from carkinetics.inference.reuse import Machine
 
 # Degrees of freedom of Student-t effects in the deterministic fit, which does not estimate them.
@@ -117,6 +119,8 @@ class Prepared:
         The deterministic fit.
     centering : dict of str to array, shape (patient,)
         Weight of every patient effect: 1 centered, 0 not.
+    given : Given or None
+        How effects of many patients are centered given those before them.
     """
 
     plan: Plan
@@ -125,6 +129,7 @@ class Prepared:
     effects: dict[str, EffectPlaces]
     start: Prefit
     centering: dict[str, np.ndarray]
+    given: Given | None
 
 
 def ready_to_run(plan: Plan, compiled: Machine) -> Compiled:
@@ -132,7 +137,8 @@ def ready_to_run(plan: Plan, compiled: Machine) -> Compiled:
     first = first_point(compiled.pymc_model)
     slots = coordinate_slots(compiled.pymc_model, first)
     effects = effect_places(plan, slots)
-    data = _set_centering(compiled.pymc_model, plan, centered(effects))
+    weights = centered(effects)
+    data = _set_centering(compiled.pymc_model, plan, weights, centered_given(plan))
     return Compiled(
         plan=plan,
         pymc_model=compiled.pymc_model,
@@ -145,22 +151,59 @@ def ready_to_run(plan: Plan, compiled: Machine) -> Compiled:
 
 def prepare(ready: Compiled) -> Prepared:
     """Fit a compiled plan deterministically, and center each effect by its information."""
-    start = ready.start()
+    plan, start = ready.plan, ready.start()
+    if plan.given_before:
+        held = _places(ready.slots, ("partial_correlation", "nu_"))
+        start = refined(ready.density, start, ready.effects, held)
     centering = centering_weights(start.information)
-    data = _set_centering(ready.pymc_model, ready.plan, centering)
+    given = centering_given(plan, start, centering) if plan.given_before else None
+    data = _set_centering(ready.pymc_model, plan, centering, given)
     return Prepared(
-        plan=ready.plan,
+        plan=plan,
         pymc_model=ready.pymc_model,
         compiled=ready.compiled.with_data(**data),
         effects=ready.effects,
         start=start,
         centering=centering,
+        given=given,
     )
 
 
 def centered(effects: Mapping[str, EffectPlaces]) -> dict[str, np.ndarray]:
     """Return the weights of effects that are all centered."""
     return {name: np.ones(places.patients.size) for name, places in effects.items()}
+
+
+def centered_given(plan: Plan) -> Given | None:
+    """Return what `centered` does for conditional centers; None where there are none."""
+    names = [p.name for p in plan.varying]
+    if not plan.given_before:
+        return None
+    return Given(np.ones((len(plan.layout.patients), len(names))), np.arange(len(names)))
+
+
+def centering_given(plan: Plan, start: Prefit, weights: Mapping[str, np.ndarray]) -> Given:
+    """Choose how far effects are centered given those before them, and their order.
+
+    Parameters
+    ----------
+    plan : Plan
+        Names the effects.
+    start : Prefit
+        Tells their information and SDs.
+    weights : mapping of str to array, shape (patient,)
+        See `centering_weights`.
+
+    Returns
+    -------
+    Given
+        The best informed effect comes first: an effect that is given those before it needs them
+        to be known. Effects with heavy tails stay last, see `Plan.varying`.
+    """
+    names = [p.name for p in plan.varying]
+    shares = [start.information[n] * start.omega[n] ** (weights[n] - 1.0) for n in names]
+    means = np.array([start.information[n].mean() for n in names])
+    return Given(np.stack(shares, axis=1), np.lexsort((-means, np.array(plan.heavy))))
 
 
 def centering_weights(information: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -300,7 +343,11 @@ def _best_start(
 def _held(slots: Mapping[str, slice]) -> np.ndarray:
     # With few samples per patient the effects can fit them all: residual SDs that were free
     # would shrink to nothing, and every effect would look perfectly known.
-    names = [n for n in slots if n.startswith(("partial_correlation", "nu_", "sigma_"))]
+    return _places(slots, ("partial_correlation", "nu_", "sigma_"))
+
+
+def _places(slots: Mapping[str, slice], prefixes: tuple[str, ...]) -> np.ndarray:
+    names = [name for name in slots if name.startswith(prefixes)]
     pieces = [np.arange(slots[name].start, slots[name].stop) for name in names]
     return np.concatenate(pieces) if pieces else np.array([], dtype=int)
 
@@ -314,30 +361,36 @@ def _check_start(start: Prefit, plan: Plan) -> None:
 
 
 def _set_centering(
-    pymc_model: pm.Model, plan: Plan, weights: Mapping[str, np.ndarray]
+    pymc_model: pm.Model,
+    plan: Plan,
+    weights: Mapping[str, np.ndarray],
+    given: Given | None = None,
 ) -> dict[str, np.ndarray]:
     """Put weights into the model's data; return them under the names of that data."""
     data = {"centering": np.stack([weights[p.name] for p in plan.varying], axis=1)}
     if SHIFT in weights:
         data[f"centering_{SHIFT}"] = weights[SHIFT]
+    if given is not None:
+        data |= {"centering_share": given.shares, "effect_order": given.order}
     for name, value in data.items():  # its sizes stay: `pm.set_data` would compile to ask for them
-        pymc_model[name].set_value(value)
+        shared = pymc_model[name]
+        shared.set_value(np.asarray(value, dtype=shared.dtype))
     return data
 
 
 def _scattered(prepared: Prepared) -> Callable[[Any], np.ndarray]:
     """Make the function that gives each chain its start."""
-    effects, plan = prepared.effects, prepared.plan
+    effects = prepared.effects
     slots = coordinate_slots(prepared.pymc_model, first_point(prepared.pymc_model))
 
     def start(seed: Any) -> np.ndarray:
         rng = np.random.default_rng(seed)
         mode = prepared.start.mode
         noise = JITTER * prepared.start.spread * rng.standard_normal(mode.size)
-        point, factor = mode + noise, None
-        if plan.given_before:
+        point, factor, given = mode + noise, None, prepared.given
+        if given is not None:
             unit = special.expit(point[slots["partial_correlation_unit"]])
-            factor = cholesky_from_unit(unit, len(plan.varying))
-        return recenter(point, effects, prepared.centering, factor)
+            factor = cholesky_from_unit(unit, given.order)
+        return recenter(point, effects, prepared.centering, given, factor)
 
     return start

@@ -100,10 +100,10 @@ def load_fit(path: str | Path) -> Fit:
 
 
 def _refuse_other_centering(data: xr.DataTree, path: Path) -> None:
-    """Refuse what the sampler saw of many patients before effects were centered given others."""
+    """Refuse what the sampler saw of many patients in coordinates of other versions."""
     posterior, constants = data["posterior"].to_dataset(), data["constant_data"].to_dataset()
     many = given_before(posterior.sizes["patient"], "partial_correlation_unit" in posterior)
-    if many and not constants.attrs.get("given_before"):
+    if many and "effect_order" not in constants:
         raise FitError(
             f"{path}: was saved by an earlier version, which centered the effects of many patients "
             "in another way. Fit again."

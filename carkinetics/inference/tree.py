@@ -18,6 +18,7 @@ from carkinetics.inference.draws import (
     patient_parameters,
     population_group,
 )
+from carkinetics.inference.effects import effect_pairs
 from carkinetics.inference.layout import Samples
 from carkinetics.inference.planning import SHIFT, Plan
 from carkinetics.inference.prediction import Expected, expected_samples, log_likelihood, replicate
@@ -55,8 +56,9 @@ def build_tree(prepared: Prepared, sampled: xr.DataTree, seed: int) -> xr.DataTr
     plan = prepared.plan
     constants = _constants(prepared)
     posterior = with_shift(sampled["posterior"].to_dataset(), constants.get(f"centering_{SHIFT}"))
-    centering = constants["centering"].values
-    parameters = patient_parameters(plan, posterior, centering)
+    posterior = _with_order(prepared, posterior)
+    centering = [constants[n].values for n in ("centering", "centering_share") if n in constants]
+    parameters = patient_parameters(plan, posterior, *centering)
     expected = expected_samples(plan, posterior, parameters)
     rng = np.random.default_rng([seed, 11])
     groups = {
@@ -70,9 +72,9 @@ def build_tree(prepared: Prepared, sampled: xr.DataTree, seed: int) -> xr.DataTr
         ),
         "observed_data": _observed(plan),
         "constant_data": constants,
-        "carkinetics/parameters": parameter_group(plan, posterior, centering),
+        "carkinetics/parameters": parameter_group(plan, posterior, *centering),
         "carkinetics/population": population_group(plan, posterior),
-        "carkinetics/effects": _effects(prepared, posterior, centering),
+        "carkinetics/effects": _effects(prepared, posterior, *centering),
         "carkinetics/exposure_check": _exposure(plan, posterior, parameters),
     }
     if plan.extension is not None:
@@ -96,11 +98,22 @@ def _constants(prepared: Prepared) -> xr.Dataset:
     data: dict[str, Any] = {"centering": (("patient", "effect"), stacked)}
     if SHIFT in weights:
         data[f"centering_{SHIFT}"] = (("patient",), weights[SHIFT])
+    if prepared.given is not None:
+        data["centering_share"] = (("patient", "effect"), prepared.given.shares)
+        data["effect_order"] = (("effect",), prepared.given.order)
     coords = {"patient": patients, "effect": names}
     for design in plan.covariates.designs if plan.covariates else ():
         data[design.data] = (("patient", design.dim), design.matrix)
         coords[design.dim] = design.names
-    return xr.Dataset(data, coords=coords, attrs={"given_before": int(plan.given_before)})
+    return xr.Dataset(data, coords=coords)
+
+
+def _with_order(prepared: Prepared, posterior: xr.Dataset) -> xr.Dataset:
+    """Name the pairs of effects, whose partial correlations were drawn in an order of their own."""
+    if prepared.given is None:
+        return posterior
+    names = [prepared.plan.varying[k].name for k in prepared.given.order]
+    return posterior.assign_coords(effect_pair=effect_pairs(names))
 
 
 def _stats(stats: xr.Dataset) -> xr.Dataset:
@@ -180,10 +193,10 @@ def _samples(plan: Plan, name: str) -> Samples:
     }[name]
 
 
-def _effects(prepared: Prepared, posterior: xr.Dataset, centering: np.ndarray) -> xr.Dataset:
+def _effects(prepared: Prepared, posterior: xr.Dataset, *centering: np.ndarray) -> xr.Dataset:
     """Posterior mean and SD of every patient's effects, and how far their data determine them."""
     plan = prepared.plan
-    coordinates = patient_coordinates(plan, posterior, centering)
+    coordinates = patient_coordinates(plan, posterior, *centering)
     effects = coordinates - patient_centers(plan, posterior)
     names = [p.name for p in plan.varying]
     information = np.stack([prepared.start.information[name] for name in names], axis=1)

@@ -28,8 +28,9 @@ def own_effects(fit: Fit, i: int) -> np.ndarray:
         On the transformed scale.
     """
     posterior = fit.data["posterior"].to_dataset()
-    centering = fit.data["constant_data"]["centering"].values
-    own = patient_coordinates(fit.plan, posterior, centering)[:, :, i]
+    constants = fit.data["constant_data"].to_dataset()
+    centering = [constants[n].values for n in ("centering", "centering_share") if n in constants]
+    own = patient_coordinates(fit.plan, posterior, *centering)[:, :, i]
     own = own.reshape(-1, own.shape[-1])
     if SHIFT not in posterior:
         return own

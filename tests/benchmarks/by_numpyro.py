@@ -105,16 +105,26 @@ def _teach_operations(plan: Any, tolerance: float) -> None:
 
     @jax_funcify.register(Uncentering)
     def uncentering(op: Any, **kwargs: Any) -> Any:
-        def uncenter(x: Any, location: Any, log_omega: Any, factor: Any, w: Any) -> Any:
-            r = w if op.given_before else jnp.ones_like(w)
-            u = (x - w * location) * jnp.exp(-w * log_omega)
-            z, log_own = jnp.zeros_like(x), jnp.log(jnp.diagonal(factor))
+        def uncenter(
+            x: Any, location: Any, log_omega: Any, factor: Any, w: Any, v: Any, order: Any
+        ) -> Any:
+            # Rows of L, and columns of everything else, in the order in which they are given.
+            x, location, w, v = (a[:, order] for a in (x, location, w, v))
+            log_omega, log_own = log_omega[order], jnp.log(jnp.diagonal(factor))
+            z, omega = jnp.zeros_like(x), jnp.exp(log_omega)
             for k in range(x.shape[1]):
                 expected = z[:, :k] @ factor[k, :k]
-                own = (u[:, k] - r[:, k] * expected) * jnp.exp(-r[:, k] * log_own[k])
+                if op.given_before:
+                    away = x[:, k] - v[:, k] * (location[:, k] + omega[k] * expected)
+                    own = away * jnp.exp(-w[:, k] * (log_omega[k] + log_own[k]))
+                else:
+                    u = (x[:, k] - w[:, k] * location[:, k]) * jnp.exp(-w[:, k] * log_omega[k])
+                    own = (u - expected) * jnp.exp(-log_own[k])
                 z = z.at[:, k].set(own)
-            theta = location + jnp.exp(log_omega) * (z @ factor.T)
-            return z, theta, jnp.sum(w * log_omega + r * log_own)
+            theta = location + omega * (z @ factor.T)
+            back, powers = jnp.argsort(order), w if op.given_before else jnp.ones_like(w)
+            volume = jnp.sum(w * log_omega + powers * log_own)
+            return z[:, back], theta[:, back], volume
 
         return uncenter
 

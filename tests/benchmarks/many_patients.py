@@ -27,7 +27,8 @@ def measure(small: bool) -> list[Result]:
         ]
     return [
         _row(200, "", correlated=False, draws=1500),
-        _row(200, ", correlated effects", correlated=True, draws=1500),
+        # Fewer than above: each takes twice the steps, and a half of them has the effective draws.
+        _row(200, ", correlated effects", correlated=True, draws=750),
     ]
 
 
