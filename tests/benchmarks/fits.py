@@ -44,6 +44,7 @@ def _approximation_and_sampling(ready: Any, small: bool) -> list[Result]:
     from carkinetics.inference.progress import Reporter
     from carkinetics.inference.sampling import SamplerSettings, prepare, sample
 
+    approximate_plan(ready, 4, 20, 1)  # compiles what its curves need
     quick = _processor(lambda: approximate_plan(ready, 4, 20 if small else 500, 1))
     prepared = prepare(ready)
     draws, tune = (10, 50) if small else (1000, 1000)
