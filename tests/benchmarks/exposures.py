@@ -91,6 +91,7 @@ def _posterior(patients: int, draws: int) -> Result:
         median_seconds(peer, repeats),
         "grid of a tenth of a day, numpy",
         target=2.0,
+        reason="seconds are those of the machine: see docs/benchmarks.md",
     )
 
 
