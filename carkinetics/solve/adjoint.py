@@ -16,8 +16,8 @@ along. The cotangents of the numbers through which parameters act are summed ove
 
 References
 ----------
-Sandu, A. (2006). On the properties of Runge-Kutta discrete adjoints. Computational Science, ICCS
-2006, 550-557, doi 10.1007/11758549_76.
+Alexe, M., Sandu, A. (2009). On the discrete adjoints of adaptive time stepping algorithms. Journal
+of Computational and Applied Mathematics 233(4), 1005-1020.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sympy
@@ -105,6 +106,6 @@ def _symbols(letter: str, number: int) -> list[sympy.Symbol]:
     return [sympy.Symbol(f"cotangent_{letter}{i}", real=True) for i in range(number)]
 
 
-def _sum(cotangents: list[sympy.Symbol], values: object) -> sympy.Expr:
-    pairs = zip(cotangents, values, strict=True)  # type: ignore[call-overload]
+def _sum(cotangents: Sequence[sympy.Symbol], values: Sequence[sympy.Expr]) -> sympy.Expr:
+    pairs = zip(cotangents, values, strict=True)
     return sympy.Add(*(cotangent * value for cotangent, value in pairs))

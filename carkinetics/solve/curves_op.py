@@ -15,7 +15,6 @@ import pytensor.tensor as pt
 from numba import njit, types
 from pytensor.gradient import DisconnectedType, disconnected_type
 from pytensor.graph.basic import Apply
-from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import (
     numba_njit,
     register_funcify_default_op_cache_key,
@@ -29,6 +28,7 @@ from carkinetics.solve.compiled import (
     load_solver,
 )
 from carkinetics.solve.op import contract_by_patient
+from carkinetics.solve.solver_op import SolverOp, solver_inputs
 
 # Operations are copied and hashed by PyTensor; they carry only the hash of their solver.
 _COMPILED: dict[str, CompiledSystem] = {}
@@ -59,7 +59,7 @@ class SymbolicCurves:
     outcome: Any
 
 
-class LogCurves(Op):
+class LogCurves(SolverOp):
     """Log levels, log areas and log maxima of the latent curves of all patients.
 
     Inputs are the parameters, shape (patient, parameter), row offsets and days of the levels, and
@@ -68,19 +68,15 @@ class LogCurves(Op):
 
     Parameters
     ----------
-    source_hash : str
-        Hash of the generated solver.
-    tolerance : float
-        Local error per step.
-    max_steps : int
-        Steps allowed before a solve counts as failed.
+    source_hash, tolerance, max_steps
+        See `carkinetics.solve.solver_op.SolverOp`.
     peak_until : float
         Day until which the maximum is looked for [day].
     curves : tuple of int
         Curves whose maximum is wanted: cell types; their number is the total.
     """
 
-    __props__ = ("curves", "max_steps", "peak_until", "source_hash", "tolerance")
+    __props__ = (*SolverOp.__props__, "curves", "peak_until")
 
     def __init__(
         self,
@@ -90,9 +86,7 @@ class LogCurves(Op):
         peak_until: float,
         curves: tuple[int, ...],
     ) -> None:
-        self.source_hash = source_hash
-        self.tolerance = tolerance
-        self.max_steps = max_steps
+        super().__init__(source_hash, tolerance, max_steps)
         self.peak_until = peak_until
         self.curves = curves
 
@@ -101,9 +95,7 @@ class LogCurves(Op):
     ) -> Apply:
         """Build the node; see the class for the shapes."""
         inputs = [
-            pt.as_tensor_variable(params, dtype="float64"),
-            pt.as_tensor_variable(offsets).astype("int64"),
-            pt.as_tensor_variable(days, dtype="float64"),
+            *solver_inputs(params, offsets, days),
             pt.as_tensor_variable(area_offsets).astype("int64"),
             pt.as_tensor_variable(area_days, dtype="float64"),
         ]

@@ -37,13 +37,14 @@ from carkinetics.solve.second_try import (
     second_try,
     second_try_if_needed,
 )
+from carkinetics.solve.solver_op import SolverOp, solver_inputs
 from carkinetics.solve.swept_op import taped_log_levels
 
 # Operations are copied and hashed by PyTensor; they carry only the hash of their solver.
 _COMPILED: dict[str, CompiledSystem] = {}
 
 
-class LogLevels(Op):
+class LogLevels(SolverOp):
     """Natural log of the latent levels of all patients at their listed days.
 
     Inputs are the parameters, shape (patient, parameter), the row offsets of the patients, shape
@@ -52,31 +53,12 @@ class LogLevels(Op):
     shape (patient,): 0 where solved. The rows of a failed patient are zero in both, so that
     the caller can reject the draw without a NaN reaching the likelihood.
 
-    Parameters
-    ----------
-    source_hash : str
-        Hash of the generated solver.
-    tolerance : float
-        Local error per step.
-    max_steps : int
-        Steps allowed before a solve counts as failed.
+    Parameters: see `carkinetics.solve.solver_op.SolverOp`.
     """
-
-    __props__ = ("max_steps", "source_hash", "tolerance")
-
-    def __init__(self, source_hash: str, tolerance: float, max_steps: int) -> None:
-        self.source_hash = source_hash
-        self.tolerance = tolerance
-        self.max_steps = max_steps
 
     def make_node(self, params: Any, offsets: Any, days: Any) -> Apply:
         """Build the node; see the class for the shapes."""
-        inputs = [
-            pt.as_tensor_variable(params, dtype="float64"),
-            # A model keeps whole numbers in 32 bits: the solver would be compiled for them anew.
-            pt.as_tensor_variable(offsets).astype("int64"),
-            pt.as_tensor_variable(days, dtype="float64"),
-        ]
+        inputs = solver_inputs(params, offsets, days)
         return Apply(self, inputs, [pt.dmatrix(), pt.dtensor3(), pt.lvector()])
 
     def perform(self, node: Apply, inputs: list[Any], outputs: list[Any]) -> None:

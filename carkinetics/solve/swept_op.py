@@ -31,12 +31,13 @@ from carkinetics.solve.second_try import (
     second_try,
     second_try_if_needed,
 )
+from carkinetics.solve.solver_op import SolverOp, solver_inputs
 
 # Operations are copied and hashed by PyTensor; they carry only the hash of their solver.
 _COMPILED: dict[str, tuple[CompiledSystem, Taped]] = {}
 
 
-class TapedLogLevels(Op):
+class TapedLogLevels(SolverOp):
     """Natural log of the latent levels of all patients at their listed days, and the way there.
 
     Inputs are those of `carkinetics.solve.op.LogLevels`. Outputs are the log levels, shape
@@ -45,31 +46,12 @@ class TapedLogLevels(Op):
     and samples (see ``sweep_template.py``), and the Jacobian of what the implicit one solved, shape
     (row, cell_type, parameter), or without rows where nobody needed it.
 
-    Parameters
-    ----------
-    source_hash : str
-        Hash of the generated solver.
-    tolerance : float
-        Local error per step.
-    max_steps : int
-        Steps allowed before a solve counts as failed.
+    Parameters: see `carkinetics.solve.solver_op.SolverOp`.
     """
-
-    __props__ = ("max_steps", "source_hash", "tolerance")
-
-    def __init__(self, source_hash: str, tolerance: float, max_steps: int) -> None:
-        self.source_hash = source_hash
-        self.tolerance = tolerance
-        self.max_steps = max_steps
 
     def make_node(self, params: Any, offsets: Any, days: Any) -> Apply:
         """Build the node; see the class for the shapes."""
-        inputs = [
-            pt.as_tensor_variable(params, dtype="float64"),
-            # A model keeps whole numbers in 32 bits: the solver would be compiled for them anew.
-            pt.as_tensor_variable(offsets).astype("int64"),
-            pt.as_tensor_variable(days, dtype="float64"),
-        ]
+        inputs = solver_inputs(params, offsets, days)
         outputs = [
             pt.dmatrix(), pt.lvector(), pt.lvector(), pt.dvector(), pt.dmatrix(), pt.dtensor3()
         ]  # fmt: skip
@@ -123,11 +105,8 @@ class SweptGradient(Op):
 
     def make_node(self, of_level: Any, params: Any, offsets: Any, days: Any, *kept: Any) -> Apply:
         """Build the node; see the class for the shapes."""
-        numbers = [
-            pt.as_tensor_variable(value, dtype="float64") for value in (of_level, params, days)
-        ]
-        of_level, params, days = numbers
-        inputs = [of_level, params, pt.as_tensor_variable(offsets).astype("int64"), days, *kept]
+        of_level = pt.as_tensor_variable(of_level, dtype="float64")
+        inputs = [of_level, *solver_inputs(params, offsets, days), *kept]
         return Apply(self, inputs, [pt.dmatrix()])
 
     def perform(self, node: Apply, inputs: list[Any], outputs: list[Any]) -> None:
