@@ -8,12 +8,14 @@ from scipy import stats
 
 from carkinetics.inference.centering import (
     Given,
-    Uncentering,
+    Seen,
     coordinates_of,
     given_before,
     parameters_of,
 )
 from carkinetics.inference.effects import cholesky_from_unit, effect_pairs, order_of_pairs
+from carkinetics.inference.uncenter_given import UncenterGiven
+from carkinetics.inference.uncenter_seen import UncenterSeen
 
 N, K = 5, 3
 RNG = np.random.default_rng(12)
@@ -26,15 +28,20 @@ SHARES, ORDER = RNG.uniform(size=(N, K)), np.array([2, 0, 1])
 IN_ORDER = np.linalg.cholesky(CORRELATION[np.ix_(ORDER, ORDER)])
 REORDERED = np.empty((K, K))
 REORDERED[np.ix_(ORDER, ORDER)] = IN_ORDER
-# Many patients; few, who are not centered given the effects before.
+# Of the third patient nothing is seen, of the fourth two effects only together.
+ROOTS = RNG.normal(size=(N, K, K)) * np.array([1.0, 2.0, 0.0, 1.0, 5.0])[:, None, None]
+ROOTS[3] = np.outer([1.0, 1.0, 0.0], [2.0, 0.0, 0.0])
+SEEN = Seen(ROOTS @ ROOTS.swapaxes(1, 2), RNG.normal(size=(N, K)))
+# Many patients; few, of whom something is seen; by weights alone.
 MANY = (Given(SHARES, ORDER), REORDERED)
-FEW = (None, None)
+FEW = (SEEN, None)
+WEIGHTED = (None, None)
 LOCATIONS = {"one": RNG.normal(size=(1, K)), "each": RNG.normal(size=(N, K))}
 
 
 def compiled(given, location, mode):
     inputs = [pt.TensorType(str(v.dtype), v.shape)() for v in values(given, location)]
-    z, theta, volume = Uncentering(given)(*inputs)
+    z, theta, volume = (UncenterGiven() if given else UncenterSeen())(*inputs)
     total = pt.sum(pt.sin(z)) + pt.sum(pt.cos(theta * pt.arange(1, K + 1))) + volume**2
     gradients = pt.grad(total, inputs[:4])
     outputs = [z, theta, volume, total, *gradients]
@@ -51,8 +58,8 @@ def case(request):
 
 def values(given, location):
     """Give the inputs of the operation."""
-    factor, order = (IN_ORDER, ORDER) if given else (FACTOR, np.arange(K))
-    return [X, location, np.log(OMEGA), factor, WEIGHTS, SHARES, order]
+    how = [SHARES, ORDER] if given else [SEEN.precision, SEEN.pull]
+    return [X, location, np.log(OMEGA), IN_ORDER if given else FACTOR, WEIGHTS, *how]
 
 
 def test_the_density_by_x_is_that_of_the_patients_times_the_volume(case):
@@ -105,7 +112,7 @@ def test_gradients_agree_with_finite_differences(case):
         assert along == pytest.approx((up - down) / (2 * step), rel=1e-6, abs=1e-7)
 
 
-@pytest.mark.parametrize("how", [MANY, FEW])
+@pytest.mark.parametrize("how", [MANY, FEW, WEIGHTED])
 @pytest.mark.parametrize("where", LOCATIONS)
 def test_coordinates_are_undone(how, where):
     theta = parameters_of(X, LOCATIONS[where], OMEGA, WEIGHTS, *how)
@@ -131,7 +138,35 @@ def test_draws_come_with_the_factor_of_their_own():
         assert found[i, 0] == pytest.approx(alone)
 
 
-def test_few_or_independent_patients_are_centered_as_ever():
+def test_where_nothing_is_seen_weights_alone_center():
+    nothing = Seen(np.zeros((N, K, K)), np.zeros((N, K)))
+    for weights, expected in ((WEIGHTS, None), (np.ones((N, K)), X)):
+        alone = parameters_of(X, LOCATIONS["each"], OMEGA, weights)
+        found = parameters_of(X, LOCATIONS["each"], OMEGA, weights, nothing)
+        assert found == pytest.approx(alone, rel=1e-13)
+        assert expected is None or found == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("omega", [OMEGA, 0.1 * OMEGA, 10 * OMEGA])
+@pytest.mark.parametrize("where", LOCATIONS)
+def test_what_the_sampler_sees_is_standard_whatever_the_population_is(omega, where):
+    """Normal data, independent effects: by Bayes' formula x has mean 0 and covariance 1."""
+    location, not_centered = LOCATIONS[where], np.zeros((N, K))
+    for i in range(N):
+        at = location[min(i, len(location) - 1)]
+        covariance = np.linalg.inv(np.diag(omega**-2.0) + SEEN.precision[i])
+        mean = covariance @ (at / omega**2 + SEEN.pull[i])
+        points = mean + np.vstack([np.zeros(K), np.linalg.cholesky(covariance).T])
+        theta = np.broadcast_to(location, (N, K)).copy()
+        x = np.empty((K + 1, K))
+        for k, point in enumerate(points):
+            theta[i] = point
+            x[k] = coordinates_of(theta, location, omega, not_centered, SEEN)[i]
+        assert x[0] == pytest.approx(np.zeros(K), abs=1e-9)
+        assert (x[1:] - x[0]).T @ (x[1:] - x[0]) == pytest.approx(np.eye(K), abs=1e-9)
+
+
+def test_few_or_independent_patients_are_centered_by_what_is_seen_of_them():
     assert given_before(25, correlated=True)
     assert not given_before(24, correlated=True)
     assert not given_before(200, correlated=False)

@@ -13,6 +13,7 @@ import nutpie
 import pymc as pm
 import pytensor
 import pytest
+import xarray as xr
 from scipy import stats
 
 import carkinetics as ck
@@ -52,8 +53,9 @@ class Posterior:
         samples = plan_fit(self.model, cohort, correlated=False).layout.qpcr
         own = self.compiled.with_data(observed=samples.log_level, hidden=samples.below)
         found = nutpie.sample(own, seed=seed, **SAMPLER)["posterior"].to_dataset()
-        centering = np.full((self.n, len(self.plan.varying)), 0.5)
-        return found, patient_parameters(self.plan, found, centering)
+        weights = np.full((self.n, len(self.plan.varying)), 0.5)
+        constants = xr.Dataset({"centering": (("patient", "effect"), weights)})
+        return found, patient_parameters(self.plan, found, constants)
 
 
 def area(parameters):

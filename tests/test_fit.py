@@ -7,7 +7,7 @@ import pytest
 
 import carkinetics as ck
 from carkinetics.errors import CarkineticsWarning, FitError
-from carkinetics.inference.sampling import centering_weights
+from carkinetics.inference.choose_centering import centering_weights
 
 VISITS = (5.0, 9.0, 14.0, 28.0, 90.0)
 
@@ -296,30 +296,30 @@ def test_e03_every_centering_has_the_same_posterior(stein):
 
     import arviz as az
 
+    from carkinetics.inference.centering import Centering
+    from carkinetics.inference.choose_centering import centered
     from carkinetics.inference.planning import plan_fit
     from carkinetics.inference.progress import Reporter
     from carkinetics.inference.reuse import machine
     from carkinetics.inference.sampling import (
         SamplerSettings,
-        _set_centering,
         prepare,
         ready_to_run,
         sample,
+        set_centering,
     )
 
     cohort = ck.simulate(stein, 16, seed=3, assays=["qpcr"])
     plan = plan_fit(stein, cohort)
     with machine(plan) as compiled:
         prepared = prepare(ready_to_run(plan, compiled))
+    ends = centered(plan, prepared.effects)
+    none = Centering({name: 0 * w for name, w in ends.weights.items()}, seen=ends.seen)
     found = []
-    for weight in (0.0, 1.0, None):
-        weights = {
-            name: w if weight is None else np.full(w.size, weight)
-            for name, w in prepared.centering.items()
-        }
-        data = _set_centering(prepared.pymc_model, prepared.plan, weights)
+    for centering in (none, ends, prepared.centering):
+        data = set_centering(prepared.pymc_model, prepared.plan, centering)
         chosen = dataclasses.replace(
-            prepared, centering=weights, compiled=prepared.compiled.with_data(**data)
+            prepared, centering=centering, compiled=prepared.compiled.with_data(**data)
         )
         settings = SamplerSettings(draws=4000, tune=1500, target_accept=0.97)
         posterior = sample(chosen, settings, 1, Reporter("none"))["posterior"].to_dataset()

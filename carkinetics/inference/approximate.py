@@ -12,7 +12,7 @@ from carkinetics.inference.laplace import Approximation, approximate
 from carkinetics.inference.machine_code import kept_values
 from carkinetics.inference.planning import SHIFT
 from carkinetics.inference.prefit import Prefit
-from carkinetics.inference.sampling import Compiled, Prepared, centered, centered_given
+from carkinetics.inference.sampling import Compiled, Prepared, centered
 
 METHOD = "laplace"
 METROPOLIS_STEPS = 3
@@ -62,8 +62,7 @@ def approximate_plan(
         compiled=ready.compiled,
         effects=ready.effects,
         start=_described(ready, found, start),
-        centering=centered(ready.effects),
-        given=centered_given(ready.plan),
+        centering=centered(ready.plan, ready.effects),
     )
     posterior = _posterior(ready, points, chains, draws)
     groups = {"/posterior": posterior, f"/{APPROXIMATION}": _quality(ready, found, accepted)}

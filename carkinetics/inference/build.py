@@ -10,7 +10,7 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from carkinetics.cohort import Cohort
-from carkinetics.inference.centering import Given
+from carkinetics.inference.centering import Given, Seen
 from carkinetics.inference.covariate_shift import covariate_shift
 from carkinetics.inference.effects import (
     effect_pairs,
@@ -107,9 +107,9 @@ def assemble(plan: Plan, order: np.ndarray | None = None) -> pm.Model:
             [locations[name] for name in names],
             omegas,
             weights,
+            _given(plan, order) if plan.given_before else _nothing_seen(plan),
             shift=shift,
             correlation_shape=plan.correlation_shape,
-            given=_given(plan, order) if plan.given_before else None,
             heavy=plan.heavy,
         )
         parameters = _natural_parameters(plan, locations, effects.coordinates)
@@ -130,6 +130,15 @@ def _given(plan: Plan, order: np.ndarray) -> Given:
     return Given(
         pm.Data("centering_share", shares, dims=("patient", "effect")),
         pm.Data("effect_order", order, dims="effect"),
+    )
+
+
+def _nothing_seen(plan: Plan) -> Seen:
+    patients, effects = len(plan.layout.patients), len(plan.varying)
+    precision, pull = np.zeros((patients, effects, effects)), np.zeros((patients, effects))
+    return Seen(
+        pm.Data("data_precision", precision, dims=("patient", "effect", "effect_other")),
+        pm.Data("data_pull", pull, dims=("patient", "effect")),
     )
 
 

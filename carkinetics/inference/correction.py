@@ -15,7 +15,7 @@ from collections.abc import Callable
 import numpy as np
 import xarray as xr
 
-from carkinetics.inference.draws import cholesky_of, patient_centers, patient_parameters
+from carkinetics.inference.draws import cholesky_of, natural_parameters, patient_centers
 from carkinetics.inference.laplace import Approximation
 from carkinetics.inference.planning import SHIFT, Plan
 from carkinetics.inference.prediction import expected_samples, log_likelihood
@@ -86,12 +86,10 @@ def patient_target(plan: Plan, posterior_of: Callable[[np.ndarray], xr.Dataset])
     callable
         See `corrected`.
     """
-    n_patients = len(plan.layout.patients)
-    ones = np.ones((n_patients, len(plan.varying)))
 
     def log_target(points: np.ndarray) -> np.ndarray:
         posterior = posterior_of(points)
-        parameters = patient_parameters(plan, posterior, ones)
+        parameters = natural_parameters(plan, posterior, posterior["x"].values)  # all centered
         total = _log_prior(plan, posterior)
         for expected in expected_samples(plan, posterior, parameters).values():
             terms = log_likelihood(expected).reshape(len(points), -1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from carkinetics.inference.centering import Given, parameters_of
+from carkinetics.inference.centering import Given, Seen, parameters_of
 from carkinetics.inference.covariate_shift import drawn_shift
 from carkinetics.inference.effects import cholesky_from_unit, order_of_pairs
 from carkinetics.inference.planning import Plan
@@ -13,9 +13,7 @@ from carkinetics.inference.planning import Plan
 SAMPLE = ("chain", "draw")
 
 
-def patient_coordinates(
-    plan: Plan, posterior: xr.Dataset, centering: np.ndarray, shares: np.ndarray | None = None
-) -> np.ndarray:
+def patient_coordinates(plan: Plan, posterior: xr.Dataset, constants: xr.Dataset) -> np.ndarray:
     """Undo the centering of the patient effects.
 
     Parameters
@@ -24,10 +22,8 @@ def patient_coordinates(
         Shape of the fit.
     posterior : Dataset
         Draws of the free variables.
-    centering : array, shape (patient, effect)
-        Weights the sampler was run with.
-    shares : array, shape (patient, effect), optional
-        Those of conditional centers; like the others if left out. See `centering`.
+    constants : Dataset
+        What the sampler was run with; see `centering`.
 
     Returns
     -------
@@ -35,15 +31,19 @@ def patient_coordinates(
         Patient parameters on their transformed scale.
     """
     omega = np.stack([posterior[f"omega_{p.name}"].values for p in plan.varying], axis=-1)
-    given = None
+    weights = constants["centering"].values
+    how: Given | Seen | None = None
     if plan.given_before:
-        given = Given(centering if shares is None else shares, _order_of(plan, posterior))
+        shares = constants["centering_share"].values if "centering_share" in constants else weights
+        how = Given(shares, _order_of(plan, posterior))
+    elif "data_precision" in constants:
+        how = Seen(constants["data_precision"].values, constants["data_pull"].values)
     return parameters_of(
         posterior["x"].values,
         patient_centers(plan, posterior),
         omega[:, :, None, :],
-        centering,
-        given,
+        weights,
+        how,
         cholesky_of(plan, posterior),
     )
 
@@ -63,19 +63,20 @@ def patient_centers(plan: Plan, posterior: xr.Dataset) -> np.ndarray:
     return location + drawn_shift(plan.covariates, [p.name for p in plan.varying], posterior)
 
 
-def patient_parameters(
-    plan: Plan, posterior: xr.Dataset, centering: np.ndarray, shares: np.ndarray | None = None
-) -> np.ndarray:
-    """Give the parameters of every patient, natural scale.
+def patient_parameters(plan: Plan, posterior: xr.Dataset, constants: xr.Dataset) -> np.ndarray:
+    """Give the parameters of every patient, natural scale; see `natural_parameters`."""
+    return natural_parameters(plan, posterior, patient_coordinates(plan, posterior, constants))
+
+
+def natural_parameters(plan: Plan, posterior: xr.Dataset, coordinates: np.ndarray) -> np.ndarray:
+    """Take what `patient_coordinates` gives to the natural scale.
 
     Returns
     -------
     array, shape (chain, draw, patient, parameter)
         Parameters in the order of the system, then the patients' inputs.
     """
-    shape = (*posterior["x"].shape[:3], len(plan.parameters))
-    result = np.empty(shape)
-    coordinates = patient_coordinates(plan, posterior, centering, shares)
+    result = np.empty((*coordinates.shape[:3], len(plan.parameters)))
     at = {p.name: k for k, p in enumerate(plan.varying)}
     for q, p in enumerate(plan.parameters):
         if p.name in at:
@@ -153,11 +154,9 @@ def correlation_of(plan: Plan, posterior: xr.Dataset) -> xr.DataArray | None:
     )
 
 
-def parameter_group(
-    plan: Plan, posterior: xr.Dataset, centering: np.ndarray, shares: np.ndarray | None = None
-) -> xr.Dataset:
+def parameter_group(plan: Plan, posterior: xr.Dataset, constants: xr.Dataset) -> xr.Dataset:
     """Name the patients' parameters, dims (chain, draw, patient), with units and labels."""
-    values = patient_parameters(plan, posterior, centering, shares)
+    values = patient_parameters(plan, posterior, constants)
     coords = _sample_coords(posterior) | {"patient": list(plan.layout.patients)}
     variables = {
         p.name: xr.DataArray(values[..., q], dims=(*SAMPLE, "patient"), coords=coords, attrs=about)

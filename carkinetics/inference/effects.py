@@ -1,8 +1,8 @@
 """Patient effects: correlated, Normal or heavy-tailed, each as centered as its data warrant.
 
-How the sampler's x, centered as far as the weights w say, becomes the patients' parameters is
-written in `centering`. w is data, one number per patient and effect, so that one compiled model
-serves every choice.
+How the sampler's x becomes the patients' parameters is written in `centering`. What it takes
+beside the population, weights and what the data say, is data of the model, so that one compiled
+model serves every choice.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
-from carkinetics.inference.centering import MANY_PATIENTS, Given, Uncentering
+from carkinetics.inference.centering import MANY_PATIENTS, Given, Seen
+from carkinetics.inference.uncenter_given import UncenterGiven
+from carkinetics.inference.uncenter_seen import UncenterSeen
 
 # Prior of degrees of freedom: Gamma(2, rate) above 2. For residuals it lies mostly near the Normal.
 # Who asks for heavy-tailed patients means tails that hold a patient without expansion: with the
@@ -135,10 +137,10 @@ def patient_effects(
     locations: Sequence[Any],
     omegas: Sequence[Any],
     centering: Any,
+    how: Given | Seen,
     *,
     correlation_shape: float | None,
     heavy: Sequence[bool],
-    given: Given | None = None,
     shift: Any = None,
 ) -> Effects:
     """Build the effects of all patients inside a PyMC model with dims patient and effect.
@@ -149,13 +151,13 @@ def patient_effects(
         Population location and between-patient SD of each effect, on the transformed scale.
     centering : tensor, shape (patient, effect)
         Weights w between 0 and 1.
+    how : Given or Seen
+        How effects are centered given those before them, or what is seen of them, as data. See
+        `centering`.
     correlation_shape : float or None
         LKJ shape; None leaves the effects independent.
     heavy : sequence of bool
         Effects that are Student-t with degrees of freedom ``nu_patients``; the others are Normal.
-    given : Given, optional
-        How effects are centered given those before them, as data; None where they are not. See
-        `centering`.
     shift : tensor, shape (patient, effect), optional
         What covariates add to the location of each patient.
 
@@ -172,10 +174,11 @@ def patient_effects(
     factor: Any = np.eye(size)
     if correlation_shape is not None:
         factor = correlation_cholesky(size, correlation_shape)
-    shares, order = (centering, np.arange(size)) if given is None else (given.shares, given.order)
-    z, value, log_volume = Uncentering(given is not None)(
-        x, location, pt.log(pt.stack(omegas)), factor, centering, shares, order
-    )
+    population = (location, pt.log(pt.stack(omegas)), factor)
+    if isinstance(how, Given):
+        z, value, log_volume = UncenterGiven()(x, *population, centering, how.shares, how.order)
+    else:
+        z, value, log_volume = UncenterSeen()(x, *population, centering, how.precision, how.pull)
     density = pt.sum(pm.logp(pm.Normal.dist(), z))
     if any(heavy):
         tails = z[:, np.flatnonzero(heavy)]

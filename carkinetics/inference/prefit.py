@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from carkinetics.inference.centering import Given, coordinates_of
+from carkinetics.inference.centering import Centering, Given, coordinates_of
 from carkinetics.inference.climb import climb
 
 ROUNDS = 6
@@ -154,11 +154,10 @@ def prefit(
 def recenter(
     point: np.ndarray,
     effects: Mapping[str, EffectPlaces],
-    weights: Mapping[str, np.ndarray],
-    given: Given | None = None,
+    centering: Centering,
     factor: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Rewrite a point with all effects centered for other weights.
+    """Rewrite a point with all effects centered for another centering.
 
     Parameters
     ----------
@@ -166,20 +165,20 @@ def recenter(
         Unconstrained point, effects centered.
     effects : mapping of str to EffectPlaces
         The patient effects.
-    weights : mapping of str to array, shape (patient,)
-        Centering weights w; see `centering`.
-    given : Given, optional
-        How the first effects are centered given those before them; None where they are not.
+    centering : Centering
+        Weights of all effects; those that are given or seen stand first.
     factor : array, shape (effect, effect), optional
-        Cholesky factor of their correlation; only where ``given``.
+        Cholesky factor of their correlation; only for `Given`.
 
     Returns
     -------
     array, shape (coordinate,)
     """
     result, names = point.copy(), list(effects)
-    correlated = [] if given is None else names[: len(given.order)]
-    for group, own in ((correlated, given), (names[len(correlated) :], None)):
+    how, together = centering.given or centering.seen, 0
+    if how is not None:
+        together = len(how.order) if isinstance(how, Given) else how.pull.shape[1]
+    for group, own in ((names[:together], how), (names[together:], None)):
         if not group:
             continue
         places = [effects[name] for name in group]
@@ -188,7 +187,7 @@ def recenter(
         for k, place in enumerate(places):
             location[:, k] = place.center(point)
         omega = np.exp(point[[place.omega for place in places]])
-        stacked = np.stack([weights[name] for name in group], axis=1)
+        stacked = np.stack([centering.weights[name] for name in group], axis=1)
         result[patients] = coordinates_of(point[patients], location, omega, stacked, own, factor)
     return result
 

@@ -15,7 +15,8 @@ import xarray as xr
 from scipy import special
 
 from carkinetics.errors import FitError
-from carkinetics.inference.centering import Given
+from carkinetics.inference.centering import Centering
+from carkinetics.inference.choose_centering import centered, chosen
 from carkinetics.inference.effects import LOWEST_FREEDOM, cholesky_from_unit
 from carkinetics.inference.flat_model import first_point
 from carkinetics.inference.machine_code import log_density
@@ -29,8 +30,6 @@ from carkinetics.inference.reuse import Machine
 _FREEDOM = 4.0
 # Residual SDs tried in the deterministic fit, in units of their prior's center.
 _RESIDUALS = (0.5, 1.0, 2.0)
-# Log likelihood ratio from which a between-patient SD of zero counts as excluded.
-_EXCLUDES_NO_SPREAD = 5.0
 # Starting values scatter around the mode by this share of the approximate posterior SD.
 JITTER = 0.5
 
@@ -117,10 +116,8 @@ class Prepared:
         Places of the patient effects.
     start : Prefit
         The deterministic fit.
-    centering : dict of str to array, shape (patient,)
-        Weight of every patient effect: 1 centered, 0 not.
-    given : Given or None
-        How effects of many patients are centered given those before them.
+    centering : Centering
+        How every patient effect is centered.
     """
 
     plan: Plan
@@ -128,8 +125,7 @@ class Prepared:
     compiled: Any
     effects: dict[str, EffectPlaces]
     start: Prefit
-    centering: dict[str, np.ndarray]
-    given: Given | None
+    centering: Centering
 
 
 def ready_to_run(plan: Plan, compiled: Machine) -> Compiled:
@@ -137,8 +133,7 @@ def ready_to_run(plan: Plan, compiled: Machine) -> Compiled:
     first = first_point(compiled.pymc_model)
     slots = coordinate_slots(compiled.pymc_model, first)
     effects = effect_places(plan, slots)
-    weights = centered(effects)
-    data = _set_centering(compiled.pymc_model, plan, weights, centered_given(plan))
+    data = set_centering(compiled.pymc_model, plan, centered(plan, effects))
     return Compiled(
         plan=plan,
         pymc_model=compiled.pymc_model,
@@ -155,9 +150,8 @@ def prepare(ready: Compiled) -> Prepared:
     if plan.given_before:
         held = _places(ready.slots, ("partial_correlation", "nu_"))
         start = refined(ready.density, start, ready.effects, held)
-    centering = centering_weights(start.information)
-    given = centering_given(plan, start, centering) if plan.given_before else None
-    data = _set_centering(ready.pymc_model, plan, centering, given)
+    centering = chosen(plan, ready.density, start, ready.effects)
+    data = set_centering(ready.pymc_model, plan, centering)
     return Prepared(
         plan=plan,
         pymc_model=ready.pymc_model,
@@ -165,77 +159,7 @@ def prepare(ready: Compiled) -> Prepared:
         effects=ready.effects,
         start=start,
         centering=centering,
-        given=given,
     )
-
-
-def centered(effects: Mapping[str, EffectPlaces]) -> dict[str, np.ndarray]:
-    """Return the weights of effects that are all centered."""
-    return {name: np.ones(places.patients.size) for name, places in effects.items()}
-
-
-def centered_given(plan: Plan) -> Given | None:
-    """Return what `centered` does for conditional centers; None where there are none."""
-    names = [p.name for p in plan.varying]
-    if not plan.given_before:
-        return None
-    return Given(np.ones((len(plan.layout.patients), len(names))), np.arange(len(names)))
-
-
-def centering_given(plan: Plan, start: Prefit, weights: Mapping[str, np.ndarray]) -> Given:
-    """Choose how far effects are centered given those before them, and their order.
-
-    Parameters
-    ----------
-    plan : Plan
-        Names the effects.
-    start : Prefit
-        Tells their information and SDs.
-    weights : mapping of str to array, shape (patient,)
-        See `centering_weights`.
-
-    Returns
-    -------
-    Given
-        The best informed effect comes first: an effect that is given those before it needs them
-        to be known. Effects with heavy tails stay last, see `Plan.varying`.
-    """
-    names = [p.name for p in plan.varying]
-    shares = [start.information[n] * start.omega[n] ** (weights[n] - 1.0) for n in names]
-    means = np.array([start.information[n].mean() for n in names])
-    return Given(np.stack(shares, axis=1), np.lexsort((-means, np.array(plan.heavy))))
-
-
-def centering_weights(information: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Choose how far to center every patient effect.
-
-    Parameters
-    ----------
-    information : mapping of str to array, shape (patient,)
-        Share of each patient's effect that the data determine.
-
-    Returns
-    -------
-    dict of str to array, shape (patient,)
-        A patient is centered as far as their own data go, and no further than the data of the
-        whole cohort determine the between-patient SD: a few centered patients under an SD that
-        may be near zero make the funnel in which a sampler gets lost. Where the data do not
-        exclude an SD of zero, no patient is centered at all.
-    """
-    return {
-        name: share * np.sqrt(share.mean()) * (_against_no_spread(share) > _EXCLUDES_NO_SPREAD)
-        for name, share in information.items()
-    }
-
-
-def _against_no_spread(share: np.ndarray) -> float:
-    """Log likelihood ratio to expect between the between-patient SD found and one of zero.
-
-    A patient's own estimate scatters around the population with a variance 1 / (1 - share) times
-    as large as its error alone would make it.
-    """
-    ratio = 1.0 / np.maximum(1.0 - share, 1e-9)
-    return float(0.5 * (ratio - 1.0 - np.log(ratio)).sum())
 
 
 def sample(
@@ -360,18 +284,16 @@ def _check_start(start: Prefit, plan: Plan) -> None:
         )
 
 
-def _set_centering(
-    pymc_model: pm.Model,
-    plan: Plan,
-    weights: Mapping[str, np.ndarray],
-    given: Given | None = None,
-) -> dict[str, np.ndarray]:
-    """Put weights into the model's data; return them under the names of that data."""
+def set_centering(pymc_model: pm.Model, plan: Plan, centering: Centering) -> dict[str, np.ndarray]:
+    """Put a centering into the model's data; return it under the names of that data."""
+    weights, given, seen = centering.weights, centering.given, centering.seen
     data = {"centering": np.stack([weights[p.name] for p in plan.varying], axis=1)}
     if SHIFT in weights:
         data[f"centering_{SHIFT}"] = weights[SHIFT]
     if given is not None:
         data |= {"centering_share": given.shares, "effect_order": given.order}
+    if seen is not None:
+        data |= {"data_precision": seen.precision, "data_pull": seen.pull}
     for name, value in data.items():  # its sizes stay: `pm.set_data` would compile to ask for them
         shared = pymc_model[name]
         shared.set_value(np.asarray(value, dtype=shared.dtype))
@@ -387,10 +309,10 @@ def _scattered(prepared: Prepared) -> Callable[[Any], np.ndarray]:
         rng = np.random.default_rng(seed)
         mode = prepared.start.mode
         noise = JITTER * prepared.start.spread * rng.standard_normal(mode.size)
-        point, factor, given = mode + noise, None, prepared.given
+        point, factor, given = mode + noise, None, prepared.centering.given
         if given is not None:
             unit = special.expit(point[slots["partial_correlation_unit"]])
             factor = cholesky_from_unit(unit, given.order)
-        return recenter(point, effects, prepared.centering, given, factor)
+        return recenter(point, effects, prepared.centering, factor)
 
     return start

@@ -57,8 +57,7 @@ def build_tree(prepared: Prepared, sampled: xr.DataTree, seed: int) -> xr.DataTr
     constants = _constants(prepared)
     posterior = with_shift(sampled["posterior"].to_dataset(), constants.get(f"centering_{SHIFT}"))
     posterior = _with_order(prepared, posterior)
-    centering = [constants[n].values for n in ("centering", "centering_share") if n in constants]
-    parameters = patient_parameters(plan, posterior, *centering)
+    parameters = patient_parameters(plan, posterior, constants)
     expected = expected_samples(plan, posterior, parameters)
     rng = np.random.default_rng([seed, 11])
     groups = {
@@ -72,9 +71,9 @@ def build_tree(prepared: Prepared, sampled: xr.DataTree, seed: int) -> xr.DataTr
         ),
         "observed_data": _observed(plan),
         "constant_data": constants,
-        "carkinetics/parameters": parameter_group(plan, posterior, *centering),
+        "carkinetics/parameters": parameter_group(plan, posterior, constants),
         "carkinetics/population": population_group(plan, posterior),
-        "carkinetics/effects": _effects(prepared, posterior, *centering),
+        "carkinetics/effects": _effects(prepared, posterior, constants),
         "carkinetics/exposure_check": _exposure(plan, posterior, parameters),
     }
     if plan.extension is not None:
@@ -92,16 +91,21 @@ def _how_drawn(sampled: xr.DataTree) -> dict[str, xr.Dataset]:
 
 
 def _constants(prepared: Prepared) -> xr.Dataset:
-    plan, weights = prepared.plan, prepared.centering
+    plan, centering = prepared.plan, prepared.centering
+    weights, given, seen = centering.weights, centering.given, centering.seen
     names, patients = [p.name for p in plan.varying], list(plan.layout.patients)
     stacked = np.stack([weights[name] for name in names], axis=1)
     data: dict[str, Any] = {"centering": (("patient", "effect"), stacked)}
     if SHIFT in weights:
         data[f"centering_{SHIFT}"] = (("patient",), weights[SHIFT])
-    if prepared.given is not None:
-        data["centering_share"] = (("patient", "effect"), prepared.given.shares)
-        data["effect_order"] = (("effect",), prepared.given.order)
     coords = {"patient": patients, "effect": names}
+    if given is not None:
+        data["centering_share"] = (("patient", "effect"), given.shares)
+        data["effect_order"] = (("effect",), given.order)
+    if seen is not None:
+        data["data_precision"] = (("patient", "effect", "effect_other"), seen.precision)
+        data["data_pull"] = (("patient", "effect"), seen.pull)
+        coords["effect_other"] = names
     for design in plan.covariates.designs if plan.covariates else ():
         data[design.data] = (("patient", design.dim), design.matrix)
         coords[design.dim] = design.names
@@ -110,9 +114,9 @@ def _constants(prepared: Prepared) -> xr.Dataset:
 
 def _with_order(prepared: Prepared, posterior: xr.Dataset) -> xr.Dataset:
     """Name the pairs of effects, whose partial correlations were drawn in an order of their own."""
-    if prepared.given is None:
+    if (given := prepared.centering.given) is None:
         return posterior
-    names = [prepared.plan.varying[k].name for k in prepared.given.order]
+    names = [prepared.plan.varying[k].name for k in given.order]
     return posterior.assign_coords(effect_pair=effect_pairs(names))
 
 
@@ -193,10 +197,10 @@ def _samples(plan: Plan, name: str) -> Samples:
     }[name]
 
 
-def _effects(prepared: Prepared, posterior: xr.Dataset, *centering: np.ndarray) -> xr.Dataset:
+def _effects(prepared: Prepared, posterior: xr.Dataset, constants: xr.Dataset) -> xr.Dataset:
     """Posterior mean and SD of every patient's effects, and how far their data determine them."""
     plan = prepared.plan
-    coordinates = patient_coordinates(plan, posterior, *centering)
+    coordinates = patient_coordinates(plan, posterior, constants)
     effects = coordinates - patient_centers(plan, posterior)
     names = [p.name for p in plan.varying]
     information = np.stack([prepared.start.information[name] for name in names], axis=1)

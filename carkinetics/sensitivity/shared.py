@@ -29,8 +29,7 @@ def own_effects(fit: Fit, i: int) -> np.ndarray:
     """
     posterior = fit.data["posterior"].to_dataset()
     constants = fit.data["constant_data"].to_dataset()
-    centering = [constants[n].values for n in ("centering", "centering_share") if n in constants]
-    own = patient_coordinates(fit.plan, posterior, *centering)[:, :, i]
+    own = patient_coordinates(fit.plan, posterior, constants)[:, :, i]
     own = own.reshape(-1, own.shape[-1])
     if SHIFT not in posterior:
         return own

@@ -6,6 +6,7 @@ equations and the sampler differ. The caller compares both densities before it t
 
 from __future__ import annotations
 
+import functools
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -97,34 +98,27 @@ def sample(density: Any, starts: np.ndarray, draws: int, tune: int, target: floa
 
 def _teach_operations(plan: Any, tolerance: float) -> None:
     """Tell JAX what our own operations do."""
+    import jax
     import jax.numpy as jnp
     from pytensor.link.jax.dispatch.basic import jax_funcify
 
-    from carkinetics.inference.centering import Uncentering
+    from carkinetics.inference.uncenter_seen import UncenterSeen
     from carkinetics.solve.op import LogLevels
 
-    @jax_funcify.register(Uncentering)
-    def uncentering(op: Any, **kwargs: Any) -> Any:
+    @jax_funcify.register(UncenterSeen)
+    def uncenter_seen(op: Any, **kwargs: Any) -> Any:
         def uncenter(
-            x: Any, location: Any, log_omega: Any, factor: Any, w: Any, v: Any, order: Any
+            x: Any, location: Any, log_omega: Any, factor: Any, w: Any, precision: Any, pull: Any
         ) -> Any:
-            # Rows of L, and columns of everything else, in the order in which they are given.
-            x, location, w, v = (a[:, order] for a in (x, location, w, v))
-            log_omega, log_own = log_omega[order], jnp.log(jnp.diagonal(factor))
-            z, omega = jnp.zeros_like(x), jnp.exp(log_omega)
-            for k in range(x.shape[1]):
-                expected = z[:, :k] @ factor[k, :k]
-                if op.given_before:
-                    away = x[:, k] - v[:, k] * (location[:, k] + omega[k] * expected)
-                    own = away * jnp.exp(-w[:, k] * (log_omega[k] + log_own[k]))
-                else:
-                    u = (x[:, k] - w[:, k] * location[:, k]) * jnp.exp(-w[:, k] * log_omega[k])
-                    own = (u - expected) * jnp.exp(-log_own[k])
-                z = z.at[:, k].set(own)
-            theta = location + omega * (z @ factor.T)
-            back, powers = jnp.argsort(order), w if op.given_before else jnp.ones_like(w)
-            volume = jnp.sum(w * log_omega + powers * log_own)
-            return z[:, back], theta[:, back], volume
+            omega, powers = jnp.exp(log_omega), w * log_omega
+            inner = omega[:, None] * precision * omega + jnp.eye(omega.size)
+            root = jnp.linalg.cholesky(inner)
+            solve = functools.partial(jax.scipy.linalg.solve_triangular, lower=True)
+            r = omega * (pull - jnp.einsum("njk,nk->nj", precision, location + 0.0 * x))
+            away = jnp.exp(-powers) * (x - w * location) + jax.vmap(solve)(root, r)
+            u = jax.vmap(lambda c, b: solve(c, b, trans=1))(root, away)
+            logs = jnp.log(jnp.diagonal(root, axis1=1, axis2=2)) + jnp.log(jnp.diagonal(factor))
+            return solve(factor, u.T).T, location + omega * u, jnp.sum(powers + logs)
 
         return uncenter
 

@@ -2,9 +2,9 @@
 
 SYNTHETIC patients of the default model with both assays on days 7, 14, 21 and 28; the limit of
 each assay is the median of its simulated totals. The same compiled model is sampled three times
-from the same start: effects centered by their information, as a fit does it, all of them centered,
-and none. Each is judged by the checks of a fit, its first attempt alone. The figures count leapfrog
-steps and not seconds, so that they are the same on a busy machine.
+from the same start: effects centered by what their data say, as a fit does it, all of them
+centered, and none. Each is judged by the checks of a fit, its first attempt alone. The figures
+count leapfrog steps and not seconds, so that they are the same on a busy machine.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from tests.benchmarks.result import Result
 
 VISITS = (7.0, 14.0, 21.0, 28.0)
-BY_INFORMATION = "by information"
+BY_DATA = "by the data"
 # Weight of every effect: 1 centered, 0 not.
 FORCED = {"all centered": 1.0, "none centered": 0.0}
 # The checks of a fit that the sampler, and not the model, has to keep.
@@ -53,7 +53,7 @@ def measure(small: bool) -> list[Result]:
     model, cohort = sparse_cohort(4 if small else 16)
     with machine(plan := plan_fit(model, cohort)) as compiled:
         prepared = prepare(ready_to_run(plan, compiled))
-        runs = {BY_INFORMATION: _runs(BY_INFORMATION, prepared, max(draws, 50), draws, seeds)}
+        runs = {BY_DATA: _runs(BY_DATA, prepared, max(draws, 50), draws, seeds)}
         for name, weight in FORCED.items():
             runs[name] = _runs(name, _forced(prepared, weight), max(draws, 50), draws, seeds)
     return [_row(runs, name) for name in FORCED]
@@ -75,10 +75,14 @@ def _forced(prepared: Any, weight: float) -> Any:
     """Center all effects with one weight; the patients' start stays where it is."""
     import numpy as np
 
-    from carkinetics.inference.sampling import _set_centering
+    from carkinetics.inference.centering import Centering
+    from carkinetics.inference.choose_centering import centered
+    from carkinetics.inference.sampling import set_centering
 
-    centering = {name: np.full(w.shape, weight) for name, w in prepared.centering.items()}
-    data = _set_centering(prepared.pymc_model, prepared.plan, centering)
+    ends = centered(prepared.plan, prepared.effects)
+    weights = {name: np.full(w.shape, weight) for name, w in ends.weights.items()}
+    centering = Centering(weights, seen=ends.seen)
+    data = set_centering(prepared.pymc_model, prepared.plan, centering)
     compiled = prepared.compiled.with_data(**data)
     return dataclasses.replace(prepared, compiled=compiled, centering=centering)
 
@@ -115,8 +119,8 @@ def _run(prepared: Any, tune: int, draws: int, seed: int) -> Run:
 
 def _row(runs: dict[str, list[Run]], name: str) -> Result:
     """Compare with one forced choice; who misses a check of a fit gives no ratio."""
-    mine, theirs = runs[BY_INFORMATION], runs[name]
-    told = [f"{who}: {_told(runs[who])}" for who in (BY_INFORMATION, name)]
+    mine, theirs = runs[BY_DATA], runs[name]
+    told = [f"{who}: {_told(runs[who])}" for who in (BY_DATA, name)]
     healthy = not any(run.missed for run in theirs)
     return Result(
         "sparse visits, half below the limit, worst number [leapfrog steps per effective draw], "

@@ -20,7 +20,8 @@ data {
   int patients, effects, rows, width;
   array[patients] int first, on_start, last;
   array[rows] real day;
-  matrix[patients, effects] centering;
+  array[patients] matrix[effects, effects] data_precision;
+  array[patients] vector[effects] data_pull;
   real tolerance;
   int most_steps;
   int flows, shares, copies;
@@ -35,7 +36,7 @@ data {
 """
 _PATIENTS = """
   vector[effects] location = [LOCATIONS]';
-  vector[effects] log_omega = log([OMEGAS]');
+  vector[effects] omega = [OMEGAS]';
   matrix[effects, effects] factor = identity_matrix(effects);
   {
     vector[effects] left = rep_vector(1.0, effects);
@@ -55,12 +56,13 @@ _PATIENTS = """
   target += -patients * sum(log(diagonal(factor)));
   array[rows] vector[2] level;
   for (i in 1:patients) {
-    vector[effects] weight = centering[i]';
-    vector[effects] away = x[i] - weight .* location;
-    vector[effects] standardized
-      = mdivide_left_tri_low(factor, away .* exp(-weight .* log_omega));
-    target += -dot_self(standardized) / 2 - dot_product(weight, log_omega);
-    vector[effects] own = location + exp((1 - weight) .* log_omega) .* away;
+    matrix[effects, effects] root
+      = cholesky_decompose(add_diag(quad_form_diag(data_precision[i], omega), 1));
+    vector[effects] toward
+      = mdivide_left_tri_low(root, omega .* (data_pull[i] - data_precision[i] * location));
+    vector[effects] away = mdivide_right_tri_low((x[i] + toward)', root)';
+    target += -dot_self(mdivide_left_tri_low(factor, away)) / 2 - sum(log(diagonal(root)));
+    vector[effects] own = location + omega .* away;
     vector[width] p = [NATURAL]';
     vector[STATES] begun = start(p);
     for (r in first[i]:on_start[i]) level[r] = log_levels(0.0, begun, p);
@@ -226,17 +228,20 @@ def data(plan: Any, pymc_model: Any, tolerance: float) -> dict[str, Any]:
     flow, share, qpcr = layout.flow, layout.split, layout.qpcr
     wbc = qpcr.table["wbc_per_ul"].to_numpy(float)
     dna = qpcr.table["dna_ug"].to_numpy(float)
-    centering = pymc_model["centering"].get_value()
+    if pymc_model["centering"].get_value().any():
+        raise ValueError("Stan's program knows no weights, only what is seen of the patients.")
+    pull = pymc_model["data_pull"].get_value()
     return {
         "patients": len(layout.patients),
-        "effects": centering.shape[1],
+        "effects": pull.shape[1],
         "rows": len(days),
         "width": len(plan.parameters),
         "first": offsets[:-1] + 1,
         "on_start": offsets[:-1] + at_start,
         "last": offsets[1:],
         "day": days,
-        "centering": centering,
+        "data_precision": pymc_model["data_precision"].get_value(),
+        "data_pull": pull,
         "tolerance": tolerance,
         "most_steps": MOST_STEPS,
         "flows": len(flow),
