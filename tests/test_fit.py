@@ -292,8 +292,6 @@ def test_e03_every_centering_has_the_same_posterior(stein):
 
     13 numbers, two comparisons: 26 * P(|z| > 4) = 0.002 is the false-alarm rate.
     """
-    import dataclasses
-
     import arviz as az
 
     from carkinetics.inference.centering import Centering
@@ -305,8 +303,8 @@ def test_e03_every_centering_has_the_same_posterior(stein):
         SamplerSettings,
         prepare,
         ready_to_run,
+        recentered,
         sample,
-        set_centering,
     )
 
     cohort = ck.simulate(stein, 16, seed=3, assays=["qpcr"])
@@ -317,10 +315,7 @@ def test_e03_every_centering_has_the_same_posterior(stein):
     none = Centering({name: 0 * w for name, w in ends.weights.items()}, seen=ends.seen)
     found = []
     for centering in (none, ends, prepared.centering):
-        data = set_centering(prepared.pymc_model, prepared.plan, centering)
-        chosen = dataclasses.replace(
-            prepared, centering=centering, compiled=prepared.compiled.with_data(**data)
-        )
+        chosen = recentered(prepared, centering)
         settings = SamplerSettings(draws=4000, tune=1500, target_accept=0.97)
         posterior = sample(chosen, settings, 1, Reporter("none"))["posterior"].to_dataset()
         found.append(

@@ -11,6 +11,7 @@ from pytensor.compile.mode import Mode
 from scipy import special, stats
 
 import carkinetics as ck
+from carkinetics.inference.centering import Seen
 from carkinetics.inference.draws import correlation_of
 from carkinetics.inference.effects import correlation_cholesky, lkj_shape, patient_effects
 from carkinetics.inference.planning import plan_fit
@@ -57,15 +58,31 @@ def compiled(small_fit):
     return Compiled(ck.build_model(small_fit.kinetic_model, small_fit.cohort, tolerance=TIGHT))
 
 
-def draw_of(fit, plan, chain, draw, weights, shift_weights):
-    """One posterior draw, its patient effects rewritten for other weights."""
+def seen_by_hand(location, omega, precision, pull):
+    """Mean and root (by rows) of effects in units of omega given Normal data, by Bayes' formula."""
+    inner = np.eye(len(omega)) + omega[:, None] * precision * omega
+    mean = np.linalg.solve(inner, omega * (pull - precision @ location))
+    return mean, np.linalg.cholesky(inner)
+
+
+def draw_of(fit, plan, chain, draw, weights, shift_weights, seen=None):
+    """One posterior draw, its patient effects rewritten for another centering."""
     posterior = fit.data["posterior"].to_dataset().isel(chain=chain, draw=draw)
     found = {str(name): v.values for name, v in posterior.data_vars.items()}
     location = np.array([found[p.variable] for p in plan.varying])
     omega = np.array([found[f"omega_{p.name}"] for p in plan.varying])
-    sampled = fit.data["constant_data/centering"].values
-    theta = location + omega ** (1 - sampled) * (found["x"] - sampled * location)
-    found["x"] = weights * location + omega ** (weights - 1) * (theta - location)
+    constants = fit.data["constant_data"].to_dataset()
+    assert (constants["centering"] == 0).all()
+    theta = np.empty(found["x"].shape)
+    for i, own in enumerate(zip(constants["data_precision"], constants["data_pull"], strict=True)):
+        mean, root = seen_by_hand(location, omega, *(v.values for v in own))
+        theta[i] = location + omega * (mean + np.linalg.solve(root.T, found["x"][i]))
+    effects = (theta - location) / omega
+    if seen is not None:
+        for i, own in enumerate(zip(*seen, strict=True)):
+            mean, root = seen_by_hand(location, omega, *own)
+            effects[i] = root.T @ (effects[i] - mean)
+    found["x"] = weights * location + omega**weights * effects
     found["x_qpcr_shift"] = found["omega_qpcr_shift"] ** (shift_weights - 1) * found["qpcr_shift"]
     return found, theta
 
@@ -114,6 +131,14 @@ def log_effects_by_hand(plan, found, theta, weights, shift_weights):
     spread = found["omega_qpcr_shift"]
     total += stats.norm.logpdf(found["qpcr_shift"], 0, spread).sum()
     return total + ((1 - shift_weights) * np.log(spread)).sum()
+
+
+def log_root_by_hand(plan, found, seen):
+    """Sum of the logarithms of how much less a patient's data leave open than the population."""
+    location = np.array([found[p.variable] for p in plan.varying])
+    omega = np.array([found[f"omega_{p.name}"] for p in plan.varying])
+    roots = [seen_by_hand(location, omega, *own)[1] for own in zip(*seen, strict=True)]
+    return sum(np.log(np.diagonal(root)).sum() for root in roots)
 
 
 def log_likelihood_by_hand(plan, found, theta):
@@ -259,6 +284,27 @@ def test_lkj_shape_is_four_under_25_patients():
     assert [lkj_shape(n) for n in (1, 24, 25, 200)] == [4.0, 4.0, 2.0, 2.0]
 
 
+def test_density_equals_the_one_by_hand_where_data_are_seen(small_fit, plan, compiled):
+    patients, effects = len(plan.layout.patients), len(plan.varying)
+    rng = np.random.default_rng(5)
+    roots = rng.normal(size=(patients, effects, effects)) * np.arange(patients)[:, None, None]
+    seen = roots @ roots.swapaxes(1, 2), rng.normal(size=(patients, effects))
+    weights = np.zeros((patients, effects))
+    data = {"data_precision": seen[0], "data_pull": seen[1]}
+    chosen = {"centering": weights, "centering_qpcr_shift": weights[:, 0]}
+    pm.set_data(data | chosen, model=compiled.model)
+    for chain, draw in ((0, 7), (1, 41)):
+        found, theta = draw_of(small_fit, plan, chain, draw, weights, weights[:, 0], seen)
+        expected = (
+            log_prior_by_hand(plan, found)
+            + log_effects_by_hand(plan, found, theta, weights, weights[:, 0])
+            - log_root_by_hand(plan, found, seen)
+            + log_likelihood_by_hand(plan, found, theta)
+        )
+        assert compiled(found)[0] == pytest.approx(expected, abs=1e-6)
+    pm.set_data({name: np.zeros(value.shape) for name, value in data.items()}, model=compiled.model)
+
+
 def test_a_cohort_of_25_has_the_wider_prior_of_correlations():
     model = ck.load_model("stein_2019")
     cohort = ck.simulate(model, 25, seed=1, assays=["qpcr"], visits=[7, 14, 28])
@@ -281,6 +327,7 @@ def effects_density(heavy, nu=None):
             [pt.constant(1.0), pt.constant(-2.0)],
             [pt.constant(0.5), pt.constant(1.5)],
             pt.constant(np.array([[0.0, 1.0], [0.4, 0.4], [1.0, 0.0]])),
+            Seen(np.zeros((3, 2, 2)), np.zeros((3, 2))),
             correlation_shape=4.0,
             heavy=heavy,
         )

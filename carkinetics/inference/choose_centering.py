@@ -43,8 +43,8 @@ def chosen(
     Returns
     -------
     Centering
-        Effects of few patients in units of what their data leave open; weights alone where the
-        patients' modes are not found.
+        Effects of few patients in units of what their data leave open; weights alone where that
+        cannot be told.
     """
     weights = centering_weights(start.information)
     if plan.given_before:
@@ -52,8 +52,14 @@ def chosen(
     names = [p.name for p in plan.varying]
     seen = seen_of_patients(density, start, effects, names)
     if seen is None:
-        return Centering(weights, seen=_nothing(len(plan.layout.patients), len(names)))
+        return by_weights(plan, start)
     return Centering(weights | {name: np.zeros(len(seen.pull)) for name in names}, seen=seen)
+
+
+def by_weights(plan: Plan, start: Prefit) -> Centering:
+    """Center every effect of few patients by its own weight, whatever is seen of the others."""
+    nothing = _nothing(len(plan.layout.patients), len(plan.varying))
+    return Centering(centering_weights(start.information), seen=nothing)
 
 
 def seen_of_patients(
@@ -66,32 +72,43 @@ def seen_of_patients(
     density, start, effects
         See `chosen`.
     names : list of str
-        The first of the effects; what the data say of the others is integrated out.
+        The effects of parameters, the first of all; what the data say of the others is integrated
+        out.
 
     Returns
     -------
     Seen or None
-        From the curvature of the density over the width of a Gaussian, less that of the prior of
-        the effects. None where a mode is not found.
+        From the slope of the density and its curvature over the width of a Gaussian, less those of
+        the prior of the effects. Nothing is seen of an effect whose between-patient SD may be zero
+        even if all other effects were known: it would be the neck of a funnel. None where the
+        density is not finite all over the width.
     """
     own = np.stack([places.patients for places in effects.values()], axis=1)
     shared = np.setdiff1d(np.arange(start.mode.size), own.ravel())
     rough = start.spread[own][..., None] * np.eye(own.shape[1])
     try:
-        found = Marginal(density, own, shared).at(start.mode[shared], start.mode[own], rough)
+        slope, root = Marginal(density, own, shared).slope_and_root(
+            start.mode[shared], start.mode[own], rough
+        )
     except NoMode:
         return None
-    covariance = found.root @ found.root.swapaxes(1, 2)
-    slope, curvature = np.empty((2, len(own), len(names)))
-    for k, name in enumerate(names):
-        away = found.mode[:, k] - effects[name].center(start.mode)
-        slope[:, k], curvature[:, k] = _prior(away, start.omega[name], effects[name].freedom)
-    inner = np.linalg.inv(covariance[:, : len(names), : len(names)])
-    inner -= curvature[..., None] * np.eye(len(names))
-    values, vectors = np.linalg.eigh(inner)
+    covariance = root @ root.swapaxes(1, 2)
+    alone = 1.0 / np.diagonal(np.linalg.inv(covariance), axis1=1, axis2=2)
+    shares = [1.0 - alone[:, k] / start.omega[name] ** 2 for k, name in enumerate(names)]
+    spread = [_against_no_spread(share) > _EXCLUDES_NO_SPREAD for share in shares]
+    kept, found = np.flatnonzero(spread), _nothing(len(own), len(names))
+    theta, slope = start.mode[own][:, kept], slope[:, kept]
+    curvature = np.empty(slope.shape)
+    for j, name in enumerate(np.array(names)[kept]):
+        away = theta[:, j] - effects[name].center(start.mode)
+        of_prior, curvature[:, j] = _prior(away, start.omega[name], effects[name].freedom)
+        slope[:, j] += of_prior
+    inner = np.linalg.inv(covariance[:, kept[:, None], kept])
+    values, vectors = np.linalg.eigh(inner - curvature[..., None] * np.eye(len(kept)))
     precision = (vectors * np.maximum(values, 0.0)[:, None, :]) @ vectors.swapaxes(1, 2)
-    mode = found.mode[:, : len(names)]
-    return Seen(precision, np.einsum("njk,nk->nj", precision, mode) + slope)
+    found.precision[:, kept[:, None], kept] = precision
+    found.pull[:, kept] = np.einsum("njk,nk->nj", precision, theta) + slope
+    return found
 
 
 def _prior(away: np.ndarray, omega: float, freedom: float) -> tuple[np.ndarray, np.ndarray]:
@@ -147,5 +164,5 @@ def _against_no_spread(share: np.ndarray) -> float:
     A patient's own estimate scatters around the population with a variance 1 / (1 - share) times
     as large as its error alone would make it.
     """
-    ratio = 1.0 / np.maximum(1.0 - share, 1e-9)
+    ratio = 1.0 / np.clip(1.0 - share, 1e-9, 1.0)
     return float(0.5 * (ratio - 1.0 - np.log(ratio)).sum())

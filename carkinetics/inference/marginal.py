@@ -130,6 +130,30 @@ class Marginal:
             theta, point[self.own], root, value, value - 0.5 * log_det + constant, gradient
         )
 
+    def slope_and_root(
+        self, theta: np.ndarray, x: np.ndarray, root: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Measure slope and curvature by the patients' coordinates, be x their mode or not.
+
+        Returns
+        -------
+        slope : array, shape (patient, own)
+        root : array, shape (patient, own, own)
+            See `Conditional`.
+
+        Raises
+        ------
+        NoMode
+            Where the density is not finite.
+        """
+        point = self.point(theta, x)
+        gradient = self._finite(point)[1]
+        for _ in range(_ROUNDS):
+            root, _, off = self._curvature(point, root, gradient)
+            if off < _SAME:
+                break
+        return gradient[self.own], root
+
     def point(self, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Put both together."""
         point = np.empty(self.own.size + self.shared.size)

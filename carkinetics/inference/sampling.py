@@ -16,7 +16,7 @@ from scipy import special
 
 from carkinetics.errors import FitError
 from carkinetics.inference.centering import Centering
-from carkinetics.inference.choose_centering import centered, chosen
+from carkinetics.inference.choose_centering import by_weights, centered, chosen
 from carkinetics.inference.effects import LOWEST_FREEDOM, cholesky_from_unit
 from carkinetics.inference.flat_model import first_point
 from carkinetics.inference.machine_code import log_density
@@ -30,6 +30,8 @@ from carkinetics.inference.reuse import Machine
 _FREEDOM = 4.0
 # Residual SDs tried in the deterministic fit, in units of their prior's center.
 _RESIDUALS = (0.5, 1.0, 2.0)
+# Acceptance probability, and another where the data determine less than this share of the effects.
+_USUAL, _CAREFUL, _WEAK = 0.9, 0.95, 0.7
 # Starting values scatter around the mode by this share of the approximate posterior SD.
 JITTER = 0.5
 
@@ -44,19 +46,29 @@ class SamplerSettings:
         Kept and warm-up draws of each chain, and number of chains.
     cores : int
         Chains that run at the same time.
-    target_accept : float
-        Acceptance probability to which the step size is adapted.
+    target_accept : float, optional
+        Acceptance probability to which the step size is adapted; chosen by how much the data say
+        if left out.
     """
 
     draws: int = 3000
     tune: int = 1000
     chains: int = 4
     cores: int = max(1, min(4, os.cpu_count() or 1))
-    target_accept: float = 0.9
+    target_accept: float | None = None
+
+    def suited(self, prepared: Prepared) -> SamplerSettings:
+        """Choose what is left open: smaller steps where few visits say little of the effects."""
+        if self.target_accept is not None:
+            return self
+        weak = prepared.centering.seen is not None and _mean_information(prepared) < _WEAK
+        return dataclasses.replace(self, target_accept=_CAREFUL if weak else _USUAL)
 
     def stricter(self, smaller_steps: bool) -> SamplerSettings:
         """Return the settings of the second try: twice as long, and smaller steps if asked."""
-        target = 1 - (1 - self.target_accept) / 2 if smaller_steps else self.target_accept
+        target = self.target_accept
+        if smaller_steps and target is not None:
+            target = 1 - (1 - target) / 2
         return dataclasses.replace(
             self, draws=2 * self.draws, tune=2 * self.tune, target_accept=target
         )
@@ -151,15 +163,26 @@ def prepare(ready: Compiled) -> Prepared:
         held = _places(ready.slots, ("partial_correlation", "nu_"))
         start = refined(ready.density, start, ready.effects, held)
     centering = chosen(plan, ready.density, start, ready.effects)
-    data = set_centering(ready.pymc_model, plan, centering)
-    return Prepared(
-        plan=plan,
-        pymc_model=ready.pymc_model,
-        compiled=ready.compiled.with_data(**data),
-        effects=ready.effects,
-        start=start,
-        centering=centering,
-    )
+    prepared = Prepared(plan, ready.pymc_model, ready.compiled, ready.effects, start, centering)
+    return recentered(prepared, centering)
+
+
+def recentered(prepared: Prepared, centering: Centering) -> Prepared:
+    """Center the effects of the same compiled model otherwise."""
+    data = set_centering(prepared.pymc_model, prepared.plan, centering)
+    compiled = prepared.compiled.with_data(**data)
+    return dataclasses.replace(prepared, compiled=compiled, centering=centering)
+
+
+def otherwise_centered(prepared: Prepared) -> Prepared:
+    """Center for a second try after divergences.
+
+    What the data of few patients say is taken as a Gaussian; where visits are few that may be far
+    off somewhere in the posterior. A weight for each effect assumes less, at twice the steps.
+    """
+    if prepared.centering.seen is None:
+        return prepared
+    return recentered(prepared, by_weights(prepared.plan, prepared.start))
 
 
 def sample(
@@ -173,6 +196,7 @@ def sample(
         Groups ``posterior`` (free variables) and ``sample_stats``; divergences keep the point
         they started from.
     """
+    settings = settings.suited(prepared)
     compiled = dataclasses.replace(prepared.compiled, initial_point_func=_scattered(prepared))
     with reporter.sampling(settings) as callback:
         return nutpie.sample(
@@ -298,6 +322,12 @@ def set_centering(pymc_model: pm.Model, plan: Plan, centering: Centering) -> dic
         shared = pymc_model[name]
         shared.set_value(np.asarray(value, dtype=shared.dtype))
     return data
+
+
+def _mean_information(prepared: Prepared) -> float:
+    """Share of the patients' effects that their data determine, in the mean of all of them."""
+    information = [prepared.start.information[p.name] for p in prepared.plan.varying]
+    return float(np.mean(information))
 
 
 def _scattered(prepared: Prepared) -> Callable[[Any], np.ndarray]:

@@ -9,7 +9,6 @@ count leapfrog steps and not seconds, so that they are the same on a busy machin
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -77,14 +76,11 @@ def _forced(prepared: Any, weight: float) -> Any:
 
     from carkinetics.inference.centering import Centering
     from carkinetics.inference.choose_centering import centered
-    from carkinetics.inference.sampling import set_centering
+    from carkinetics.inference.sampling import recentered
 
     ends = centered(prepared.plan, prepared.effects)
     weights = {name: np.full(w.shape, weight) for name, w in ends.weights.items()}
-    centering = Centering(weights, seen=ends.seen)
-    data = set_centering(prepared.pymc_model, prepared.plan, centering)
-    compiled = prepared.compiled.with_data(**data)
-    return dataclasses.replace(prepared, compiled=compiled, centering=centering)
+    return recentered(prepared, Centering(weights, seen=ends.seen))
 
 
 def _runs(name: str, prepared: Any, tune: int, draws: int, seeds: tuple[int, ...]) -> list[Run]:

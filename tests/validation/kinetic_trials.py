@@ -18,8 +18,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 import carkinetics as ck
-from carkinetics.inference.centering import Centering
-from carkinetics.inference.choose_centering import centered, centering_weights
+from carkinetics.inference.choose_centering import by_weights
 from carkinetics.inference.draws import patient_coordinates
 from carkinetics.inference.extension import CurveRequest, ExtraCurves
 from carkinetics.inference.planning import Plan, plan_fit
@@ -30,7 +29,7 @@ from carkinetics.inference.sampling import (
     effect_places,
     prepare,
     ready_to_run,
-    set_centering,
+    recentered,
 )
 from carkinetics.outcomes import cox
 from carkinetics.outcomes.endpoint import SURVIVAL
@@ -151,15 +150,12 @@ class Estimators:
             self._prepared = prepare(ready_to_run(plan, compiled))
         forget()  # its data are replaced below, so nobody else may take it over
         # By weights alone, which serve other trials: what is seen is of these patients' own data.
-        nothing = centered(plan, self._prepared.effects).seen
-        weights = centering_weights(self._prepared.start.information)
-        self._centering = Centering(weights, seen=nothing)
-        self._data = set_centering(self._prepared.pymc_model, plan, self._centering)
+        self._prepared = recentered(self._prepared, by_weights(plan, self._prepared.start))
         self._cores = cores
 
     def posterior(self, trial: Trial, seed: int, *, outcome: bool) -> tuple[xr.Dataset, int]:
         """Draw from the posterior with or without the outcome; also count divergences."""
-        data = trial.data | self._data | {"weight": np.array(float(outcome))}
+        data = trial.data | {"weight": np.array(float(outcome))}
         compiled = dataclasses.replace(
             self._prepared.compiled.with_data(**data),
             initial_point_func=lambda seed: self._start(trial, np.random.default_rng(seed)),
@@ -182,13 +178,13 @@ class Estimators:
         point[effects[height].patients] = shown
         point[slots["slope"]] = 0.0
         point += 0.1 * rng.standard_normal(point.size)
-        return recenter(point, effects, self._centering)
+        return recenter(point, effects, self._prepared.centering)
 
     def _peaks(self, posterior: xr.Dataset) -> Array:
         """Give ln Cmax of every draw and patient: a parameter of the closed form."""
         plan = self._prepared.plan
         names = [p.name for p in plan.varying]
-        weights = np.stack([self._centering.weights[name] for name in names], axis=1)
+        weights = np.stack([self._prepared.centering.weights[name] for name in names], axis=1)
         constants = xr.Dataset({"centering": (("patient", "effect"), weights)})
         found = patient_coordinates(plan, posterior, constants)[..., names.index("cmax")]
         return found.reshape(-1, found.shape[-1])

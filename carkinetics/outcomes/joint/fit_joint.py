@@ -51,7 +51,7 @@ def fit_joint(
     tune: int = 1000,
     chains: int = 4,
     cores: int | None = None,
-    target_accept: float = 0.9,
+    target_accept: float | None = None,
     prior_check: bool = True,
     rerun: bool = True,
     progress: str = "auto",
@@ -107,7 +107,7 @@ def fit_joint(
         Go on where the exposure is defined after the clock starts, and say so in the notes.
     draws, tune, chains, cores : int
         See `fit`.
-    target_accept : float
+    target_accept : float, optional
         See `fit`.
     prior_check, rerun : bool
         See `fit`.
