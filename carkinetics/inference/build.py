@@ -134,11 +134,10 @@ def _given(plan: Plan, order: np.ndarray) -> Given:
 
 
 def _nothing_seen(plan: Plan) -> Seen:
-    patients, effects = len(plan.layout.patients), len(plan.varying)
-    precision, pull = np.zeros((patients, effects, effects)), np.zeros((patients, effects))
+    nothing = Seen.nothing(len(plan.layout.patients), len(plan.varying))
     return Seen(
-        pm.Data("data_precision", precision, dims=("patient", "effect", "effect_other")),
-        pm.Data("data_pull", pull, dims=("patient", "effect")),
+        pm.Data("data_precision", nothing.precision, dims=("patient", "effect", "effect_other")),
+        pm.Data("data_pull", nothing.pull, dims=("patient", "effect")),
     )
 
 

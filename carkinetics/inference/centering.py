@@ -66,7 +66,7 @@ class Given:
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """What the patients' data say of their effects, as a Gaussian.
+    """What the patients' data say of their effects on the transformed scale, as a Gaussian.
 
     Attributes
     ----------
@@ -78,6 +78,11 @@ class Seen:
 
     precision: Any
     pull: Any
+
+    @classmethod
+    def nothing(cls, patients: int, effects: int) -> Seen:
+        """Say nothing of any patient: weights alone center."""
+        return cls(np.zeros((patients, effects, effects)), np.zeros((patients, effects)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,7 @@ def centered(plan: Plan, effects: Mapping[str, EffectPlaces]) -> Centering:
     weights = {name: np.ones(n) for name in effects}
     if plan.given_before:
         return Centering(weights, given=Given(np.ones((n, k)), np.arange(k)))
-    return Centering(weights, seen=_nothing(n, k))
+    return Centering(weights, seen=Seen.nothing(n, k))
 
 
 def chosen(
@@ -58,7 +58,7 @@ def chosen(
 
 def by_weights(plan: Plan, start: Prefit) -> Centering:
     """Center every effect of few patients by its own weight, whatever is seen of the others."""
-    nothing = _nothing(len(plan.layout.patients), len(plan.varying))
+    nothing = Seen.nothing(len(plan.layout.patients), len(plan.varying))
     return Centering(centering_weights(start.information), seen=nothing)
 
 
@@ -96,7 +96,7 @@ def seen_of_patients(
     alone = 1.0 / np.diagonal(np.linalg.inv(covariance), axis1=1, axis2=2)
     shares = [1.0 - alone[:, k] / start.omega[name] ** 2 for k, name in enumerate(names)]
     spread = [_against_no_spread(share) > _EXCLUDES_NO_SPREAD for share in shares]
-    kept, found = np.flatnonzero(spread), _nothing(len(own), len(names))
+    kept, found = np.flatnonzero(spread), Seen.nothing(len(own), len(names))
     theta, slope = start.mode[own][:, kept], slope[:, kept]
     curvature = np.empty(slope.shape)
     for j, name in enumerate(np.array(names)[kept]):
@@ -118,10 +118,6 @@ def _prior(away: np.ndarray, omega: float, freedom: float) -> tuple[np.ndarray, 
     squares = (away / omega) ** 2
     weight = (freedom + 1) / (freedom + squares) / omega**2
     return weight * away, weight * (freedom - squares) / (freedom + squares)
-
-
-def _nothing(patients: int, effects: int) -> Seen:
-    return Seen(np.zeros((patients, effects, effects)), np.zeros((patients, effects)))
 
 
 def _given(plan: Plan, start: Prefit, weights: Mapping[str, np.ndarray]) -> Given:

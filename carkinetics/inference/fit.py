@@ -125,7 +125,8 @@ def fit(
     prior_check : bool
         Stop where patients drawn from the priors alone look like no CAR T cells seen so far.
     rerun : bool
-        Sample once more, at stricter settings, where the sampler misses its checks.
+        Sample once more, at stricter settings, where the sampler misses its checks; after
+        divergences with the effects of few patients centered by weights instead.
     progress : {"auto", "bar", "notebook", "log", "none"}
         How to tell how far the fit is, on standard error.
 
